@@ -1,0 +1,1 @@
+"""Where examples come from: the authored corpus and, later, reviewers' labels."""

@@ -1,0 +1,205 @@
+"""A bundle: the folder in which a model is saved, shipped and loaded.
+
+::
+
+    config.json            the network: encoder, labels, document types
+    heads.safetensors      label attention and document-type head
+    adapter.safetensors    LoRA weights, with adapter_config.json (method "lora"), or
+    encoder.safetensors    the whole encoder (method "full")
+    calibration.json  taxonomy.yaml  metrics.json  MODEL_CARD.md
+    manifest.json          what it is, and the SHA-256 of every other file
+
+The base encoder is not in it: the manifest names it and its digests (see ``models.base``). There is no pickle. Loading
+checks every file against the manifest and refuses a difference. The bundle's digest is the SHA-256 of its manifest.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+
+from models.base import base_encoder_folder, sha256_of
+from models.calibration import Calibration
+from models.errors import BundleError
+from models.network import SignaalConfig, SignaalModel, add_lora, merged, new_model
+from models.scores import ModelIdentity
+from models.taxonomy import Taxonomy, load_taxonomy
+
+RELEASED = Path(__file__).parent / "released"
+MANIFEST = "manifest.json"
+WEIGHT_FILES = ("config.json", "heads.safetensors", "adapter_config.json", "adapter.safetensors", "encoder.safetensors")
+REQUIRED = ("config.json", "heads.safetensors", "calibration.json", "taxonomy.yaml", "metrics.json", "MODEL_CARD.md")
+
+
+class BaseReference(BaseModel):
+    """Which base encoder the weights belong on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    tokenizer_sha256: str
+    layers: int
+
+
+class Manifest(BaseModel):
+    """What a bundle is, and the digest of each of its files."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = 1
+    name: str
+    version: str
+    created: str
+    taxonomy_version: str
+    base: BaseReference
+    data_digest: str
+    git_commit: str | None = None
+    run_id: str | None = None
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were checked. Make one with ``open_bundle``."""
+
+    folder: Path
+    manifest: Manifest
+    digest: str
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        return load_taxonomy(self.folder / "taxonomy.yaml")
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        try:
+            return Calibration.from_json(self._json("calibration.json"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{self.folder / 'calibration.json'} is not a calibration: {error!r}") from error
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return self._json("metrics.json")
+
+    @cached_property
+    def card(self) -> str:
+        return (self.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+    @property
+    def identity(self) -> ModelIdentity:
+        m = self.manifest
+        return ModelIdentity(m.name, m.version, self.digest, m.run_id, m.taxonomy_version)
+
+    @property
+    def weights_digest(self) -> str:
+        """Digest of what decides the network's outputs: equal for bundles that differ only in calibration or texts."""
+        return weights_digest(self.manifest.files, self.manifest.base)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return cast(dict[str, Any], json.loads((self.folder / name).read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise BundleError(f"{self.folder / name} is not JSON: {error}") from error
+
+
+def weights_digest(files: dict[str, str], base: BaseReference) -> str:
+    """Digest over the weight files and the base encoder they belong on."""
+    parts = [f"{name}={files[name]}" for name in WEIGHT_FILES if name in files]
+    return hashlib.sha256("\n".join([*parts, base.model_dump_json()]).encode()).hexdigest()
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Open a bundle and check every file against its manifest.
+
+    Raises:
+        BundleError: no manifest, a file is missing, changed or not in the manifest; the message names the file.
+    """
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+        manifest = Manifest.model_validate_json(raw)
+    except OSError as error:
+        raise BundleError(f"{folder} is not a bundle: {MANIFEST} cannot be read ({error.strerror}).") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BundleError(f"{path} is not a manifest: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    if manifest.format != 1:
+        raise BundleError(f"{path} has format {manifest.format}; this version of Signaal reads format 1.")
+    for name in REQUIRED:
+        if name not in manifest.files:
+            raise BundleError(f"{path} does not list {name}: the bundle is incomplete.")
+    for name, expected in manifest.files.items():
+        if Path(name).name != name:
+            raise BundleError(f"{path} lists {name!r}, which is not a plain file name.")
+        if not (folder / name).is_file():
+            raise BundleError(f"The bundle {folder} is broken: {name} is missing.")
+        if sha256_of(folder / name) != expected:
+            raise BundleError(f"The bundle {folder} is broken or was tampered with: {name} does not match its SHA-256.")
+    return Bundle(folder, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def save_weights(model: SignaalModel, folder: Path) -> None:
+    """Write the network's part of a bundle: configuration, heads, and adapter or encoder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.to_json_file(folder / "config.json", use_diff=False)
+    heads = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith("encoder.")}
+    save_file(heads, folder / "heads.safetensors")
+    if isinstance(model.encoder, PeftModel):
+        lora = cast(LoraConfig, model.encoder.peft_config["default"])
+        settings = {"rank": lora.r, "alpha": lora.lora_alpha, "dropout": lora.lora_dropout}
+        (folder / "adapter_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        adapter = {k: v.contiguous() for k, v in get_peft_model_state_dict(model.encoder).items()}
+        save_file(adapter, folder / "adapter.safetensors")
+    else:
+        save_file({k: v.contiguous() for k, v in model.encoder.state_dict().items()}, folder / "encoder.safetensors")
+
+
+def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalModel:
+    """The network of a bundle on its base encoder, adapters merged, in evaluation mode.
+
+    Raises:
+        BundleError: the base encoder is not the one the weights were trained on.
+        BaseEncoderError: the base encoder cannot be had.
+    """
+    config = cast(SignaalConfig, SignaalConfig.from_json_file(folder / "config.json"))
+    if (folder / "encoder.safetensors").is_file():
+        model = SignaalModel(config)
+        model.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+    else:
+        model = new_model(verified_base(base, cache_dir), config, layers=base.layers)
+        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        add_lora(model, **settings)
+        loaded = set_peft_model_state_dict(model.encoder, load_file(folder / "adapter.safetensors"))
+        if loaded.unexpected_keys:
+            raise BundleError(f"{folder / 'adapter.safetensors'} does not fit the base encoder {base.name}.")
+    heads = load_file(folder / "heads.safetensors")
+    _, unexpected = model.load_state_dict(heads, strict=False)
+    if unexpected:
+        raise BundleError(f"{folder / 'heads.safetensors'} does not fit its config.json.")
+    return merged(model).eval()
+
+
+def verified_base(base: BaseReference, cache_dir: Path) -> Path:
+    """Folder of a bundle's base encoder, its tokenizer checked against the bundle's."""
+    folder = base_encoder_folder(base.name, cache_dir)
+    if sha256_of(folder / "tokenizer.json") != base.tokenizer_sha256:
+        raise BundleError(f"The tokenizer of {base.name} in {folder} is not the one the bundle was trained with.")
+    return folder
+
+
+def seal(folder: Path, **facts: Any) -> Bundle:
+    """Write the manifest of a finished bundle folder, with the digest of every file in it; then open it.
+
+    Args:
+        facts: the fields of ``Manifest`` other than ``files``.
+    """
+    files = {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != MANIFEST}
+    manifest = Manifest(files=files, **facts)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+    return open_bundle(folder)

@@ -1,0 +1,88 @@
+"""A labelled example, and the file of them: what passes from labelling to training.
+
+One JSON object a line::
+
+    {"id": "nl-0001", "text": "…", "lang": "nl", "labels": ["debt_or_fees"],
+     "spans": [{"start": 3, "end": 17, "label": "debt_or_fees"}],
+     "document_type": "recruitment_post", "scenario": "asparagus-bus", "split": "train"}
+
+``start`` and ``end`` count characters (Unicode code points) of ``text``, end exclusive. Only ``text`` and ``labels`` are
+required. An example with a label but no span for it leaves the label's attention free in training.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.errors import ExampleError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Span(BaseModel):
+    """Evidence: the words ``text[start:end]`` show ``label``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    start: int = Field(ge=0)
+    end: int
+    label: str
+
+
+class LabelledExample(BaseModel):
+    """One text with what was found in it."""
+
+    id: str = ""
+    text: str = Field(min_length=1)
+    lang: str = "und"
+    labels: list[str]
+    spans: list[Span] = []
+    document_type: str | None = None
+    scenario: str = ""
+    split: Split | None = None
+
+    @model_validator(mode="after")
+    def _spans_fit(self) -> "LabelledExample":
+        for span in self.spans:
+            if not span.start < span.end <= len(self.text):
+                raise ValueError(f"span {span.start}–{span.end} does not fit a text of {len(self.text)} characters")
+            if span.label not in self.labels:
+                raise ValueError(f"a span has the label {span.label!r}, the example has not")
+        return self
+
+
+def read_examples(path: Path) -> Iterator[LabelledExample]:
+    """Read a labelled-examples file (JSON Lines), line by line.
+
+    Raises:
+        ExampleError: the file is missing, or a line breaks the schema; the message names the line.
+    """
+    try:
+        lines = path.open(encoding="utf-8")
+    except OSError as error:
+        raise ExampleError(f"Cannot read the examples {path}: {error.strerror}.") from error
+    with lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield LabelledExample.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"])
+                raise ExampleError(f"{path}:{number}: {where + ': ' if where else ''}{first['msg']}") from error
+
+
+def write_examples(examples: Iterable[LabelledExample], path: Path) -> int:
+    """Write a labelled-examples file; returns how many examples it holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("w", encoding="utf-8") as out:
+        for example in examples:
+            out.write(json.dumps(example.model_dump(exclude_none=True), ensure_ascii=False) + "\n")
+            count += 1
+    return count

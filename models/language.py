@@ -1,0 +1,26 @@
+"""Which language a text is in. The detector (py3langid) ships its model; nothing is fetched.
+
+Chosen by measurement on the first half of the corpus (622 texts): py3langid 99.7% right at 0.3 ms a text; lingua 99.7% at
+3.1 ms and 930 MB of memory; fastText's lid.176 98.6% at 0.1 ms.
+"""
+
+from functools import cache
+from typing import cast
+
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+UNKNOWN = "und"
+MIN_CONFIDENCE = 0.5
+
+
+@cache
+def _identifier() -> LanguageIdentifier:
+    return LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+
+
+def detect_language(text: str) -> tuple[str, float]:
+    """ISO 639-1 code and the detector's confidence (0–1); ``und`` where there are no letters or the detector is unsure."""
+    if not any(c.isalpha() for c in text):
+        return UNKNOWN, 0.0
+    code, confidence = cast(tuple[str, float], _identifier().classify(text))
+    return (code, float(confidence)) if confidence >= MIN_CONFIDENCE and len(code) == 2 else (UNKNOWN, float(confidence))

@@ -1,0 +1,236 @@
+"""The network: an encoder, and for each label its own attention over the token states.
+
+One query a label scores every token. The softmax of these scores pools the token states into the vector from which the
+label's logit is read; the sigmoid of the *same* scores is the evidence, a probability per token that it shows the label.
+So the words that are reported are the words the logit was read from. In training the evidence is supervised by the
+reviewers' spans where an example has them, and left free where it has none.
+
+Given up: one shared pooled vector (mean or <s>), which is a little cheaper and cannot say where a label looked.
+Source of label-wise attention: Mullenbach et al. 2018, "Explainable Prediction of Medical Codes from Clinical Text".
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+FREE = -1.0
+"""Evidence target of a label that is present without a span: its attention is left free."""
+
+
+class SignaalConfig(PretrainedConfig):
+    """Configuration of ``SignaalModel``: the encoder's, the label sets, and the weights of the losses."""
+
+    model_type = "signaal"
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | None = None,
+        labels: list[str] | None = None,
+        document_types: list[str] | None = None,
+        label_weights: list[float] | None = None,
+        evidence_weight: float = 1.0,
+        document_type_weight: float = 0.3,
+        head_dropout: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        """
+        Args:
+            encoder: configuration of the encoder, as ``PretrainedConfig.to_dict`` gives it.
+            labels: label ids, in the order of the logits' columns.
+            document_types: document type ids; empty switches that head off.
+            label_weights: weight of a positive in the loss, per label; 1 when not given.
+            evidence_weight: weight of the span loss.
+            document_type_weight: weight of the document-type loss.
+            head_dropout: dropout on the token states and pooled vectors.
+        """
+        super().__init__(**kwargs)
+        self.encoder = encoder or {}
+        self.labels = labels or []
+        self.document_types = document_types or []
+        self.label_weights = label_weights
+        self.evidence_weight = evidence_weight
+        self.document_type_weight = document_type_weight
+        self.head_dropout = head_dropout
+
+
+@dataclass
+class SignaalOutput(ModelOutput):
+    """What a forward pass gives; the ``*_loss`` parts are there only when targets were given."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    """[batch, labels]"""
+    evidence: Tensor | None = None
+    """[batch, tokens, labels], scores before the sigmoid"""
+    document_type_logits: Tensor | None = None
+    """[batch, document types]"""
+    label_loss: Tensor | None = None
+    evidence_loss: Tensor | None = None
+    document_type_loss: Tensor | None = None
+
+
+class LabelAttention(nn.Module):
+    """Token states [batch, tokens, hidden] to evidence scores [batch, tokens, labels] and logits [batch, labels]."""
+
+    def __init__(self, hidden: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.key = nn.Linear(hidden, hidden)
+        self.query = nn.Parameter(torch.empty(labels, hidden))
+        self.score_bias = nn.Parameter(torch.full((labels,), -3.0))  # evidence is rare: start near "no"
+        self.value = nn.Linear(hidden, hidden)
+        self.weight = nn.Parameter(torch.empty(labels, hidden))
+        self.bias = nn.Parameter(torch.full((labels,), -2.0))
+        self.scale = hidden**-0.5
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.query, std=0.5)
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        states = self.dropout(states)
+        scores = torch.tanh(self.key(states)) @ self.query.T * self.scale * 4.0
+        padding = (1.0 - mask.to(scores.dtype)).unsqueeze(-1) * -1e4
+        attention = torch.softmax(scores + padding, dim=1)
+        pooled = attention.transpose(1, 2) @ states
+        features = self.dropout(nn.functional.gelu(self.value(pooled)))
+        logits = (features * self.weight).sum(-1) + self.bias
+        return scores + self.score_bias, logits
+
+
+class SignaalModel(PreTrainedModel):
+    """Encoder, label attention, document-type head."""
+
+    config_class = SignaalConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+
+    def __init__(self, config: SignaalConfig) -> None:
+        super().__init__(config)
+        encoder_config = AutoConfig.for_model(**config.encoder)
+        encoder_config._attn_implementation = "eager"  # the ONNX exporter and its graph optimiser know this form
+        extra = {"add_pooling_layer": False} if encoder_config.model_type in _WITH_POOLER else {}
+        self.encoder = AutoModel.from_config(encoder_config, **extra)
+        hidden = encoder_config.hidden_size
+        self.attention = LabelAttention(hidden, len(config.labels), config.head_dropout)
+        self.document_type = nn.Linear(hidden, len(config.document_types)) if config.document_types else None
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # Modules set their own start values; transformers would overwrite them here.
+        pass
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor | None = None,
+        evidence_targets: Tensor | None = None,
+        document_types: Tensor | None = None,
+    ) -> SignaalOutput:
+        """
+        Args:
+            input_ids: [batch, tokens], int64.
+            attention_mask: [batch, tokens], 1 for real tokens.
+            labels: [batch, labels], 0/1 or a share of annotators between.
+            evidence_targets: [batch, tokens, labels]; 1 inside a span, 0 outside, ``FREE`` where not supervised.
+            document_types: [batch], index, or -100 when unknown.
+        """
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        scores, logits = self.attention(states, attention_mask)
+        out = SignaalOutput(logits=logits, evidence=scores)
+        if self.document_type is not None:
+            share = attention_mask.to(states.dtype).unsqueeze(-1)
+            out.document_type_logits = self.document_type((states * share).sum(1) / share.sum(1))
+        if labels is not None:
+            self._add_losses(out, labels, evidence_targets, document_types)
+        return out
+
+    def _add_losses(
+        self, out: SignaalOutput, labels: Tensor, evidence_targets: Tensor | None, document_types: Tensor | None
+    ) -> None:
+        config = cast(SignaalConfig, self.config)
+        logits = cast(Tensor, out.logits)
+        weights = torch.tensor(config.label_weights, device=logits.device) if config.label_weights else None
+        out.label_loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights)
+        loss = out.label_loss
+        if evidence_targets is not None and config.evidence_weight:
+            out.evidence_loss = evidence_loss(cast(Tensor, out.evidence), evidence_targets, labels)
+            loss = loss + config.evidence_weight * out.evidence_loss
+        if document_types is not None and out.document_type_logits is not None and bool((document_types >= 0).any()):
+            out.document_type_loss = nn.functional.cross_entropy(out.document_type_logits, document_types)
+            loss = loss + config.document_type_weight * out.document_type_loss
+        out.loss = loss
+
+
+_WITH_POOLER = {"bert", "roberta", "xlm-roberta", "camembert"}
+
+
+def evidence_loss(scores: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+    """Token-wise cross-entropy between evidence and spans.
+
+    For a present label the tokens inside and outside its spans count alike, however short the span is; for an absent
+    label no token is evidence, at a tenth of the weight, since absent labels are many.
+
+    Args:
+        scores: [batch, tokens, labels], before the sigmoid.
+        targets: [batch, tokens, labels], 1 / 0 / ``FREE`` (ignored; padding too).
+        labels: [batch, labels].
+    """
+    supervised = (targets != FREE).to(scores.dtype)
+    loss = nn.functional.binary_cross_entropy_with_logits(scores, targets.clamp(min=0.0), reduction="none") * supervised
+    inside = targets.clamp(min=0.0) * supervised
+    outside = supervised - inside
+    per_pair = (loss * inside).sum(1) / inside.sum(1).clamp(min=1.0) + (loss * outside).sum(1) / outside.sum(1).clamp(min=1.0)
+    pair_weight = torch.where(labels > 0.5, 1.0, 0.1) * (supervised.sum(1) > 0)
+    return (per_pair * pair_weight).sum() / pair_weight.sum().clamp(min=1.0)
+
+
+def new_model(base_folder: Path, config: SignaalConfig, *, layers: int | None = None) -> SignaalModel:
+    """A model with the base encoder's weights and fresh heads.
+
+    Args:
+        base_folder: folder of the encoder (see ``models.base``).
+        config: its ``encoder`` is filled from the folder.
+        layers: keep only the first so many encoder layers (a smaller, faster network); all when None.
+    """
+    encoder = AutoModel.from_pretrained(base_folder, **_pooler_free(base_folder))
+    if layers is not None:
+        encoder.encoder.layer = encoder.encoder.layer[:layers]
+        encoder.config.num_hidden_layers = layers
+    config.encoder = encoder.config.to_dict()
+    model = SignaalModel(config)
+    model.encoder.load_state_dict(encoder.state_dict())
+    return model
+
+
+def _pooler_free(base_folder: Path) -> dict[str, bool]:
+    return {"add_pooling_layer": False} if AutoConfig.from_pretrained(base_folder).model_type in _WITH_POOLER else {}
+
+
+def add_lora(model: SignaalModel, *, rank: int, alpha: int, dropout: float) -> SignaalModel:
+    """Freeze the encoder and add LoRA adapters (Hu et al. 2021) to all its linear layers; the heads stay trainable."""
+    lora = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear")
+    model.encoder = get_peft_model(cast(PreTrainedModel, model.encoder), lora)
+    return model
+
+
+def freeze_embeddings(model: SignaalModel) -> SignaalModel:
+    """For full fine-tuning: the embedding tables (80% of the weights) stay as they are."""
+    for parameter in model.encoder.embeddings.parameters():
+        parameter.requires_grad = False
+    return model
+
+
+def merged(model: SignaalModel) -> SignaalModel:
+    """The model with its LoRA adapters folded into the encoder's weights (in place); unchanged when it has none."""
+    if isinstance(model.encoder, PeftModel):
+        model.encoder = model.encoder.merge_and_unload()
+    return model

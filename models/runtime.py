@@ -1,0 +1,172 @@
+"""The scorer: ads in; probabilities, decisions and evidence out. ONNX Runtime only, no torch in the way.
+
+One pass of one graph gives everything. Texts are read into windows (``models.windows``), windows of like length share a
+batch, and what the windows of one text say is put together again: a label's logit is its maximum over the windows.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from models.bundle import Bundle, verified_base
+from models.calibration import Calibration
+from models.errors import BundleError
+from models.evidence import evidence_spans
+from models.language import UNKNOWN, detect_language
+from models.onnx_graph import OUTPUTS, cached_graph
+from models.scores import AdScore, LabelScore, Language, ModelIdentity, Status
+from models.settings import ModelSettings
+from models.taxonomy import Taxonomy
+from models.windows import Window, WindowMaker, batches, padded
+
+TOKEN_BUDGET = 2048
+"""Tokens of one batch, padding included; more does not help on a CPU."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RawScore:
+    """What the graph says of one text: ``logits`` [labels], ``document_type_logits`` [document types], and for each window
+    the evidence [tokens, labels]."""
+
+    logits: Floats
+    document_type_logits: Floats
+    windows: list[Window]
+    evidence: list[Floats]
+
+
+class GraphRunner:
+    """An ONNX session with its tokenizer: texts to raw scores. Thread-safe."""
+
+    def __init__(self, graph: Path, tokenizer_file: Path, *, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own kinds, none public
+            raise BundleError(f"The graph {graph} cannot be loaded: {error} Delete it; it is built again.") from error
+        self.window_maker = WindowMaker(tokenizer_file)
+
+    def run(self, texts: Sequence[str], token_budget: int = TOKEN_BUDGET) -> list[RawScore]:
+        """Raw scores of texts, in order."""
+        windows = self.window_maker.windows(texts)
+        found: list[tuple[Floats, Floats, Floats]] = [None] * len(windows)  # type: ignore[list-item]
+        for batch in batches(windows, token_budget):
+            ids, mask = padded([windows[i] for i in batch], self.window_maker.pad_id)
+            logits, evidence, kinds = self._session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask})
+            for row, index in enumerate(batch):
+                found[index] = (logits[row], evidence[row, : len(windows[index])], kinds[row])
+        of_text: list[list[int]] = [[] for _ in texts]
+        for index, window in enumerate(windows):
+            of_text[window.text_index].append(index)
+        return [_put_together([windows[i] for i in places], [found[i] for i in places]) for places in of_text]
+
+
+def _put_together(windows: list[Window], found: list[tuple[Floats, Floats, Floats]]) -> RawScore:
+    lengths = np.array([len(window) for window in windows], dtype=np.float32)
+    kinds = np.average([kind for _, _, kind in found], axis=0, weights=lengths)
+    return RawScore(np.max([logits for logits, _, _ in found], axis=0), kinds, windows, [evidence for _, evidence, _ in found])
+
+
+class Scorer:
+    """A calibrated model, ready to score."""
+
+    def __init__(
+        self,
+        runner: GraphRunner,
+        taxonomy: Taxonomy,
+        calibration: Calibration,
+        identity: ModelIdentity,
+        *,
+        metrics: dict[str, Any] | None = None,
+        card: str = "",
+    ) -> None:
+        self.runner = runner
+        self.taxonomy = taxonomy
+        self.calibration = calibration
+        self.identity = identity
+        self.metrics = metrics or {}
+        self.card = card
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, settings: ModelSettings) -> "Scorer":
+        """Load a bundle; builds and caches its ONNX graph the first time.
+
+        Raises:
+            BundleError: the bundle and its base encoder or taxonomy do not fit.
+            BaseEncoderError: the base encoder cannot be had.
+        """
+        missing = set(bundle.taxonomy.label_ids) - set(bundle.calibration.labels)
+        if missing:
+            raise BundleError(f"{bundle.folder / 'calibration.json'} lacks {', '.join(sorted(missing))}.")
+        graph = cached_graph(bundle, settings.cache_dir, settings.precision)
+        tokenizer = verified_base(bundle.manifest.base, settings.cache_dir) / "tokenizer.json"
+        runner = GraphRunner(graph, tokenizer, threads=settings.threads)
+        return cls(runner, bundle.taxonomy, bundle.calibration, bundle.identity, metrics=bundle.metrics, card=bundle.card)
+
+    @property
+    def thresholds(self) -> dict[str, tuple[float, float]]:
+        """Per label: ``absent`` below the first, ``present`` from the second, on calibrated probabilities."""
+        return {label: (c.absent_below, c.present_from) for label, c in self.calibration.labels.items()}
+
+    @property
+    def evaluated_languages(self) -> tuple[str, ...]:
+        """Languages for which the bundle's metrics hold figures on unseen texts."""
+        return tuple(sorted(self.metrics.get("languages", {})))
+
+    def score(
+        self,
+        texts: Sequence[str],
+        languages: Sequence[str | None] | None = None,
+        *,
+        labels: Collection[str] | None = None,
+        evidence: bool = True,
+    ) -> list[AdScore]:
+        """Score texts, in order.
+
+        Args:
+            texts: ads or posts, as they are; normalisation is done here.
+            languages: a caller's hint per text (ISO 639-1), or None to detect.
+            labels: the labels asked for; all when None.
+            evidence: whether to give evidence spans.
+        """
+        hints = languages or [None] * len(texts)
+        wanted = [label for label in self.taxonomy.label_ids if labels is None or label in labels]
+        raw = self.runner.run(texts)
+        return [
+            self._answer(text, hint, score, wanted, evidence) for text, hint, score in zip(texts, hints, raw, strict=True)
+        ]
+
+    def _answer(self, text: str, hint: str | None, raw: RawScore, wanted: list[str], evidence: bool) -> AdScore:
+        scores = {label: self._label_score(text, raw, label, evidence) for label in wanted}
+        kinds = softmax(raw.document_type_logits / self.calibration.document_type_temperature)
+        best = int(np.argmax(kinds))
+        return AdScore(
+            language=self._language(text, hint),
+            document_type=self.taxonomy.document_type_ids[best],
+            document_type_probability=float(kinds[best]),
+            indicators={label: scores[label] for label in self.taxonomy.indicator_ids if label in scores},
+            counter_indicators={label: scores[label] for label in self.taxonomy.counter_indicator_ids if label in scores},
+        )
+
+    def _label_score(self, text: str, raw: RawScore, label: str, evidence: bool) -> LabelScore:
+        column = self.taxonomy.label_ids.index(label)
+        calibration = self.calibration.labels[label]
+        probability = calibration.probability(float(raw.logits[column]))
+        status = calibration.status(probability)
+        if not evidence or status is Status.ABSENT:
+            return LabelScore(probability, status)
+        values = [window_evidence[:, column] for window_evidence in raw.evidence]
+        return LabelScore(probability, status, evidence_spans(text, raw.windows, values, self.calibration.evidence_threshold))
+
+    def _language(self, text: str, hint: str | None) -> Language:
+        code, confidence = (hint, 1.0) if hint else detect_language(text)
+        return Language(code, confidence, code != UNKNOWN and code in self.evaluated_languages)

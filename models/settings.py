@@ -1,0 +1,36 @@
+"""Settings of this room, from the environment (``SIGNAAL_*``)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _default_cache() -> Path:
+    return Path.home() / ".cache" / "signaal"
+
+
+class ModelSettings(BaseSettings):
+    """Where models come from and how they run."""
+
+    model_config = SettingsConfigDict(env_prefix="SIGNAAL_")
+
+    bundle: str = Field(
+        default="auto",
+        description="Which model: 'auto' (the registered champion, or the released model when there is none), 'released', "
+        "a bundle folder, or an MLflow URI such as models:/signaal@champion.",
+    )
+    cache_dir: Path = Field(
+        default_factory=_default_cache,
+        description="Folder for what is fetched or built once: the base encoder and ONNX graphs. Holds no ad.",
+    )
+    mlflow_tracking_uri: str = Field(
+        default="sqlite:///mlflow.db", description="MLflow tracking and registry store; an http(s) URL for a server."
+    )
+    registered_model: str = Field(default="signaal", description="Name of the registered model in MLflow.")
+    precision: Literal["int8", "fp32"] = Field(
+        default="int8",
+        description="Weights of the ONNX graph. int8 is about a third faster; calibration is fitted on int8.",
+    )
+    threads: int = Field(default=0, ge=0, description="Threads of one scorer; 0 leaves the choice to ONNX Runtime (all cores).")

@@ -1,0 +1,98 @@
+"""Reads the body of a scoring request: media type, size, JSON, contract, in that order."""
+
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+from serving.problems import (
+    INVALID,
+    MOST_ERRORS,
+    NOT_JSON,
+    TOO_LARGE,
+    WRONG_MEDIA_TYPE,
+    FieldError,
+    ProblemError,
+    field_errors,
+    parse_json,
+)
+from serving.schemas import Limits, ScoreRequest
+from serving.settings import ServingSettings
+
+
+async def read_score_request(request: Request) -> ScoreRequest:
+    """The request for scores, checked.
+
+    Raises:
+        NotReadyError: no scorer yet, so the labels are not known.
+        ProblemError: the body cannot be used; says what and where.
+    """
+    settings: ServingSettings = request.app.state.settings
+    limits = Limits(
+        max_ads=settings.max_ads,
+        max_characters=settings.max_characters,
+        label_ids=request.app.state.line.scorer.taxonomy.label_ids,
+    )
+    _check_media_type(request)
+    raw = await _read(request, settings.max_body_bytes)
+    try:
+        data = parse_json(raw)
+    except ValueError as error:
+        raise ProblemError(NOT_JSON, f"The body must be JSON. {error}") from None
+    try:
+        return ScoreRequest.model_validate(data, context=limits)
+    except ValidationError as error:
+        count = error.error_count()
+        detail = "One thing is wrong; see errors." if count == 1 else f"{count} things are wrong; see errors."
+        if count > MOST_ERRORS:
+            detail += f" The first {MOST_ERRORS} are listed."
+        raise ProblemError(INVALID, detail, field_errors(error)) from None
+
+
+def score_request_schema(settings: ServingSettings) -> dict[str, Any]:
+    """JSON Schema of the request with this server's limits, for OpenAPI, which cannot see a body that is read by hand."""
+    schema = ScoreRequest.model_json_schema()
+    ad = schema.pop("$defs")["Ad"]
+    ad["properties"]["text"] |= {"minLength": 1, "maxLength": settings.max_characters}
+    schema["properties"]["ads"] |= {"items": ad, "maxItems": settings.max_ads}
+    return schema
+
+
+def _check_media_type(request: Request) -> None:
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    if media_type.strip().lower() != "application/json":
+        _refuse_header("Content-Type", "Send the body as 'Content-Type: application/json'.")
+    charset = parameters.replace('"', "").replace(" ", "").lower()
+    if charset.startswith("charset=") and charset not in ("charset=utf-8", "charset=utf8"):
+        _refuse_header("Content-Type", "JSON is UTF-8; leave the charset out.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        _refuse_header("Content-Encoding", "Send the body uncompressed.")
+
+
+def _refuse_header(name: str, detail: str) -> None:
+    raise ProblemError(WRONG_MEDIA_TYPE, detail, [FieldError(field=name, detail=detail)])
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """The body, read no further than ``limit`` bytes."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+    except ClientDisconnect:
+        raise ProblemError(NOT_JSON, "The body ended before it was complete.") from None
+    return bytes(body)
+
+
+def _too_large(limit: int) -> ProblemError:
+    detail = f"The body may have {limit} bytes; send fewer ads at once."
+    # The rest of the body is not read, so the connection cannot be used again.
+    return ProblemError(
+        TOO_LARGE, detail, [FieldError(field="body", pointer="#", detail=detail)], {"Connection": "close"}
+    )

@@ -1,0 +1,1 @@
+"""Scores whole files as a stream: constant memory, resumable, no line lost."""

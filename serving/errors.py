@@ -1,0 +1,25 @@
+"""The errors of this room. Each message says what is wrong, where, and what to do; none repeats an ad's text."""
+
+
+class ServingError(Exception):
+    """Anything in ``serving`` that a caller may want to catch as one."""
+
+
+class SettingsError(ServingError):
+    """A setting from the environment or the command line cannot be used."""
+
+
+class BulkError(ServingError):
+    """A file cannot be scored, or a stopped job cannot be continued."""
+
+
+class RecordError(ServingError):
+    """One line of a file cannot be scored; the others can."""
+
+
+class NotReadyError(ServingError):
+    """No scorer yet: it is still loading, or it could not be loaded."""
+
+
+class LineFullError(ServingError):
+    """Too many requests wait already."""

@@ -1,0 +1,194 @@
+"""Errors as RFC 9457 problem documents (``application/problem+json``).
+
+A problem names the fields that are wrong in ``errors``. It never repeats what was sent: pydantic's own errors carry the
+input, and FastAPI's default handlers would send it back, so neither is used here.
+"""
+
+import codecs
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails, from_json
+from starlette.exceptions import HTTPException
+
+from serving.answers import ModelOut
+from serving.errors import LineFullError, NotReadyError, ServingError
+from serving.schemas import Ad, ScoreRequest, is_plain_name, nearest
+
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 50
+KNOWN_FIELDS = (*ScoreRequest.model_fields, *Ad.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem: the last part of its ``type`` URI, its HTTP status and its title."""
+
+    slug: str
+    status: int
+    title: str
+
+
+NOT_JSON = Kind("not-json", 400, "The body is not JSON")
+NOT_FOUND = Kind("not-found", 404, "There is nothing at this address")
+WRONG_METHOD = Kind("method-not-allowed", 405, "This address does not take that method")
+TOO_LARGE = Kind("too-large", 413, "The body is too large")
+WRONG_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not sent as JSON")
+INVALID = Kind("invalid-request", 422, "The request does not fit the contract")
+UNEXPECTED = Kind("unexpected", 500, "Something went wrong in the service")
+BUSY = Kind("busy", 503, "Too many requests wait already")
+NOT_READY = Kind("not-ready", 503, "The model is not ready")
+
+_OF_STATUS = {
+    404: (NOT_FOUND, "GET /openapi.json lists the addresses that there are."),
+    405: (WRONG_METHOD, "GET /openapi.json says which methods it takes."),
+}
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong, and where."""
+
+    field: str = Field(examples=["ads[0].text"])
+    pointer: str | None = Field(default=None, description="JSON Pointer into the body.", examples=["#/ads/0/text"])
+    detail: str
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document. ``errors``, ``request_id`` and ``model`` are its extensions."""
+
+    type: str = Field(examples=["urn:signaal:problem:invalid-request"])
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+    request_id: str | None = None
+    model: ModelOut | None = Field(default=None, description="The loaded model; null while there is none.")
+
+
+class ProblemError(ServingError):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self, kind: Kind, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.kind, self.detail, self.errors, self.headers = kind, detail, list(errors), dict(headers or {})
+
+
+def parse_json(raw: bytes) -> Any:
+    """Decode JSON text (UTF-8, a byte order mark is tolerated).
+
+    Raises:
+        ValueError: it is not JSON; the message says where and repeats nothing of it.
+    """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    if not raw.strip():
+        raise ValueError("It is empty.")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # ``from None``: the error object holds the bytes, and a traceback may be logged.
+        raise ValueError(f"Byte {error.start} is not UTF-8.") from None
+    try:
+        # "keys": the parser would otherwise keep short strings, and so parts of ads, in a cache.
+        return from_json(raw, cache_strings="keys", allow_inf_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{str(error).capitalize()}.") from None
+
+
+def field_errors(error: ValidationError | RequestValidationError) -> list[FieldError]:
+    """What is wrong, in words, without the input; at most ``MOST_ERRORS``."""
+    return [_field_error(one) for one in error.errors()[:MOST_ERRORS]]
+
+
+def _field_error(error: ErrorDetails) -> FieldError:
+    place = [*error["loc"], *error.get("ctx", {}).get("at", [])]
+    detail = _IN_WORDS.get(error["type"], error["msg"].rstrip(".") + ".")
+    if error["type"] == "extra_forbidden":
+        name = str(place.pop())
+        if is_plain_name(name):
+            detail = f"There is no field '{name}' in the contract.{nearest(name, KNOWN_FIELDS)}"
+    return FieldError(field=_dotted(place), pointer=_pointer(place), detail=detail)
+
+
+_IN_WORDS = {
+    "missing": "This field is required.",
+    "extra_forbidden": "There is a field that is not in the contract.",
+    "string_type": "This must be a string.",
+    "bool_type": "This must be true or false.",
+    "list_type": "This must be a list.",
+    "model_type": "This must be an object.",
+    "dict_type": "This must be an object.",
+    "string_pattern_mismatch": "This must be an ISO 639 code of two or three small letters, such as 'nl'.",
+}
+
+
+def _pointer(place: Sequence[str | int]) -> str:
+    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
+
+
+def _dotted(place: Sequence[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".") or "body"
+
+
+def problem_response(
+    request: Request,
+    kind: Kind,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer that says what is wrong; like every answer it names the loaded model."""
+    problem = Problem(
+        type=f"urn:signaal:problem:{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        errors=list(errors),
+        request_id=getattr(request.state, "request_id", None),
+        model=request.app.state.line.model,
+    )
+    return Response(problem.model_dump_json(), kind.status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def unexpected_response(request: Request) -> Response:
+    """For an error that nobody foresaw; its message stays here, because it may hold a text."""
+    detail = "The error was written to the service's log under this request id. The text was not."
+    return problem_response(request, UNEXPECTED, detail)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem document (unforeseen ones are caught by the envelope)."""
+
+    def of_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ProblemError)
+        return problem_response(request, error.kind, error.detail, error.errors, error.headers)
+
+    def of_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        phrase = HTTPStatus(error.status_code).phrase
+        other = Kind(phrase.lower().replace(" ", "-"), error.status_code, phrase), f"{phrase}."
+        kind, detail = _OF_STATUS.get(error.status_code, other)
+        return problem_response(request, kind, detail, headers=error.headers)
+
+    def of_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return problem_response(request, INVALID, "See errors.", field_errors(error))
+
+    def of_waiting(request: Request, error: Exception) -> Response:
+        kind = BUSY if isinstance(error, LineFullError) else NOT_READY
+        again = {"Retry-After": str(request.app.state.settings.retry_after_seconds)}
+        return problem_response(request, kind, str(error), headers=again)
+
+    app.add_exception_handler(ProblemError, of_problem)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(LineFullError, of_waiting)
+    app.add_exception_handler(NotReadyError, of_waiting)

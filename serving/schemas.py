@@ -1,0 +1,169 @@
+"""What a request may hold; ``answers.py`` is the other half of the contract.
+
+Limits and label ids are not known when this module is imported (they come from the settings and the loaded model), so
+requests are validated with a ``Limits`` as pydantic context. All errors of a request are found in one pass.
+"""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+
+def is_plain_name(name: str) -> bool:
+    """True for what can be nothing but a name: short, ASCII, no white space. Only such input may appear in an error."""
+    return len(name) <= 40 and name.isascii() and name.isidentifier()
+
+
+_INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this server takes: most ads, longest text in code points, and the labels of the loaded model."""
+
+    max_ads: int
+    max_characters: int
+    label_ids: tuple[str, ...]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean …?' for the known name most like ``name``, or nothing when none is."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{found[0]}'?" if found else ""
+
+
+def is_blank(text: str) -> bool:
+    """True when nothing is to be seen: only separators, control and zero-width characters, or nothing at all."""
+    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+
+
+def _known_label(label: str, info: ValidationInfo[Limits]) -> str:
+    if info.context is None or label in info.context.label_ids:
+        return label
+    # The name is repeated only when it is short and looks like an id: it might be a misplaced text.
+    named = f"'{label}'" if is_plain_name(label) else "This"
+    raise PydanticCustomError(
+        "unknown_indicator",
+        "{named} is not an indicator of this model.{hint} GET /v1/indicators lists them.",
+        {"named": named, "hint": nearest(label[:60], info.context.label_ids)},
+    )
+
+
+class Ad(BaseModel):
+    """One advertisement or post."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    id: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=200, description="Your name for this ad; unique in the request.", examples=["a1"]
+        ),
+    ]
+    text: Annotated[
+        str,
+        Field(
+            description="The words of the ad, exactly as found; evidence offsets count its characters (code points).",
+            examples=["Kitchen help wanted. We keep your passport at the office until the travel costs are paid back."],
+        ),
+    ]
+    language: Annotated[
+        str | None,
+        Field(
+            default=None,
+            pattern=r"^[a-z]{2,3}$",
+            description="ISO 639 code, when you know it; otherwise the language is detected.",
+            examples=["en"],
+        ),
+    ]
+
+    @field_validator("text")
+    @classmethod
+    def _text_can_be_scored(cls, text: str, info: ValidationInfo[Limits]) -> str:
+        limit = info.context.max_characters if info.context else None
+        if limit is not None and len(text) > limit:
+            raise PydanticCustomError(
+                "text_too_long",
+                "The text has {count} characters; at most {limit} are allowed.",
+                {"count": len(text), "limit": limit},
+            )
+        if is_blank(text):
+            raise PydanticCustomError("text_blank", "The text is empty or blank; there is nothing to score.")
+        return text
+
+
+class ScoreRequest(BaseModel):
+    """Ads to score."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    ads: Annotated[list[Ad], Field(min_length=1, description="The ads to score; answers come in the same order.")]
+    indicators: Annotated[
+        list[Annotated[str, AfterValidator(_known_label)]] | None,
+        Field(
+            default=None,
+            min_length=1,
+            description="Ids of the indicators and counter-indicators to answer; all when left out.",
+            examples=[["debt_or_fees", "document_or_earnings_control"]],
+        ),
+    ]
+    evidence: Annotated[
+        bool, Field(default=True, description="Whether to say which words each indicator was seen in; faster without.")
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shape_is_bounded(cls, data: Any, info: ValidationInfo[Limits]) -> Any:
+        """Refuse oversized lists and objects before each item of them becomes an error of its own."""
+        if not isinstance(data, dict) or info.context is None:
+            return data
+        ads, limit = data.get("ads"), info.context.max_ads
+        if isinstance(ads, list) and len(ads) > limit:
+            raise PydanticCustomError(
+                "too_many_ads",
+                "The request has {count} ads; at most {limit} are allowed. Send the rest in another request.",
+                {"count": len(ads), "limit": limit, "at": ["ads"]},
+            )
+        indicators = data.get("indicators")
+        if isinstance(indicators, list) and len(indicators) > len(info.context.label_ids):
+            raise PydanticCustomError(
+                "too_many_indicators",
+                "The list is longer than the {limit} labels that there are.",
+                {"limit": len(info.context.label_ids), "at": ["indicators"]},
+            )
+        objects = [([], data), *((["ads", i], ad) for i, ad in enumerate(ads if isinstance(ads, list) else []))]
+        for place, thing in objects:
+            if isinstance(thing, dict) and len(thing) > 20:
+                raise PydanticCustomError(
+                    "too_many_fields", "The object has far more fields than the contract.", {"at": place}
+                )
+        return data
+
+    @field_validator("indicators")
+    @classmethod
+    def _indicators_differ(cls, indicators: list[str] | None) -> list[str] | None:
+        for place, label in enumerate(indicators or []):
+            if label in (indicators or [])[:place]:
+                raise PydanticCustomError(
+                    "duplicate_indicator", "'{label}' is listed twice.", {"label": label, "at": [place]}
+                )
+        return indicators
+
+    @field_validator("ads")
+    @classmethod
+    def _ids_are_unique(cls, ads: list[Ad]) -> list[Ad]:
+        first: dict[str, int] = {}
+        for place, ad in enumerate(ads):
+            if ad.id in first:
+                raise PydanticCustomError(
+                    "duplicate_id",
+                    "The id is the same as that of ads[{other}]; ids must differ, or answers cannot be told apart.",
+                    {"other": first[ad.id], "at": [place, "id"]},
+                )
+            first[ad.id] = place
+        return ads

@@ -1,0 +1,61 @@
+"""Settings of this room, from the environment (``SIGNAAL_SERVE_*``)."""
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serving.errors import SettingsError
+
+PREFIX = "SIGNAAL_SERVE_"
+
+
+class ServingSettings(BaseSettings):
+    """Where the API listens and how much it takes at once."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Other than loopback only with --allow-remote: there is no sign-in yet.",
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    max_ads: int = Field(default=64, ge=1, description="Most ads in one request.")
+    max_characters: int = Field(
+        default=20_000, ge=1, description="Longest text in characters (Unicode code points), in requests and in files."
+    )
+    max_body_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=1024,
+        description="Largest request body. The default holds 64 ads of 20,000 characters, each escaped as \\uXXXX.",
+    )
+    max_waiting: int = Field(
+        default=16,
+        ge=1,
+        description="Requests that may wait while one is scored; the next gets 503 and Retry-After.",
+    )
+    retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says when no request can be taken.")
+    bulk_batch: int = Field(
+        default=128,
+        ge=1,
+        description="Ads of a file that are scored and then written at once; also what a kill costs at most.",
+    )
+    bulk_max_line_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=1024,
+        description="Longest line of a file that is read; a longer one is rejected.",
+    )
+
+
+def load_settings(**overrides: object) -> ServingSettings:
+    """Read the settings; ``overrides`` (from the command line) win over the environment, ``None`` means not given.
+
+    Raises:
+        SettingsError: a value cannot be used; the message names the variable.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return ServingSettings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        where = f"--{name.replace('_', '-')}" if name in given else PREFIX + name.upper()
+        raise SettingsError(f"{where}: {first['msg']}.") from error

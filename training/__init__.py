@@ -1,0 +1,1 @@
+"""How a model is made: data, trainer, metrics, evaluation, baselines, report, MLflow run."""

@@ -1,0 +1,133 @@
+"""From a labelled-examples file to tensors: splits, windows, evidence targets per token."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch import Tensor
+
+from models.example import SPLITS, LabelledExample, Split, read_examples
+from models.network import FREE
+from models.taxonomy import Taxonomy
+from models.windows import Window, WindowMaker
+from training.errors import TrainingError
+
+
+def load_splits(path: Path, taxonomy: Taxonomy) -> dict[Split, list[LabelledExample]]:
+    """The examples of a file by split.
+
+    Raises:
+        ExampleError: a line breaks the schema.
+        TrainingError: an example has no split or an unknown label, or a scenario is in two splits.
+    """
+    splits: dict[Split, list[LabelledExample]] = {split: [] for split in SPLITS}
+    split_of_scenario: dict[str, Split] = {}
+    for number, example in enumerate(read_examples(path), start=1):
+        where = f"{path}: example {example.id or number}"
+        if example.split is None:
+            raise TrainingError(f"{where} has no split. Give each one of {', '.join(SPLITS)}.")
+        unknown = sorted(set(example.labels) - set(taxonomy.label_ids))
+        if unknown:
+            raise TrainingError(f"{where} has labels that taxonomy {taxonomy.version} lacks: {', '.join(unknown)}.")
+        if example.document_type is not None and example.document_type not in taxonomy.document_type_ids:
+            raise TrainingError(f"{where} has the unknown document type {example.document_type!r}.")
+        if example.scenario and split_of_scenario.setdefault(example.scenario, example.split) != example.split:
+            raise TrainingError(f"{where}: its scenario {example.scenario!r} is in two splits; a model would be tested on what it saw.")
+        splits[example.split].append(example)
+    empty = [split for split in SPLITS if not splits[split]]
+    if empty:
+        raise TrainingError(f"{path} has no example in the split {' and '.join(empty)}.")
+    return splits
+
+
+def data_digest(path: Path) -> str:
+    """SHA-256 of a data file: which examples exactly a model saw."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def label_matrix(examples: Sequence[LabelledExample], labels: Sequence[str]) -> Tensor:
+    """[examples, labels], 0/1."""
+    return torch.tensor([[float(label in example.labels) for label in labels] for example in examples])
+
+
+def document_type_indices(examples: Sequence[LabelledExample], taxonomy: Taxonomy) -> list[int]:
+    """Index of each example's document type; -100 where it is not given."""
+    known = taxonomy.document_type_ids
+    return [known.index(e.document_type) if e.document_type else -100 for e in examples]
+
+
+def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> datasets.Dataset:
+    """One row a window: ``input_ids``, ``labels`` [labels], ``evidence`` [[label, first token, end token], …], ``free``
+    (labels present without a span), ``document_type``, ``length``.
+
+    In a text of several windows a label belongs to those that hold one of its spans, or to all when it has none.
+    """
+    kinds = document_type_indices(examples, taxonomy)
+    rows: list[dict[str, Any]] = []
+    for window in maker.windows([example.text for example in examples]):
+        example = examples[window.text_index]
+        marked = {span.label for span in example.spans}
+        evidence = [
+            [taxonomy.label_ids.index(span.label), *tokens]
+            for span in example.spans
+            if (tokens := _tokens_of(window, span.start, span.end)) is not None
+        ]
+        free = [taxonomy.label_ids.index(label) for label in example.labels if label not in marked]
+        present = {label for label, _, _ in evidence} | set(free)
+        rows.append(
+            {
+                "input_ids": window.ids,
+                "labels": [float(i in present) for i in range(len(taxonomy.label_ids))],
+                "evidence": evidence,
+                "free": free,
+                "document_type": kinds[window.text_index],
+                "length": len(window),
+            }
+        )
+    return datasets.Dataset.from_list(rows, features=_FEATURES)
+
+
+_FEATURES = datasets.Features(
+    {
+        "input_ids": datasets.List(datasets.Value("int32")),
+        "labels": datasets.List(datasets.Value("float32")),
+        "evidence": datasets.List(datasets.List(datasets.Value("int32"))),
+        "free": datasets.List(datasets.Value("int32")),
+        "document_type": datasets.Value("int64"),
+        "length": datasets.Value("int32"),
+    }
+)
+
+
+def _tokens_of(window: Window, start: int, end: int) -> tuple[int, int] | None:
+    """First and end token of the window that touch ``text[start:end]``; None where none does."""
+    touching = [i for i, (s, e) in enumerate(zip(window.starts, window.ends, strict=True)) if s >= 0 and s < end and e > start]
+    return (touching[0], touching[-1] + 1) if touching else None
+
+
+class WindowCollator:
+    """Rows of ``build_dataset`` to the arguments of ``SignaalModel.forward``, padded to the longest."""
+
+    def __init__(self, pad_id: int) -> None:
+        self.pad_id = pad_id
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        longest = max(len(row["input_ids"]) for row in rows)
+        labels = torch.tensor([row["labels"] for row in rows])
+        ids = torch.full((len(rows), longest), self.pad_id)
+        mask = torch.zeros((len(rows), longest), dtype=torch.int64)
+        targets = torch.full((len(rows), longest, labels.shape[1]), FREE)
+        for index, row in enumerate(rows):
+            length = len(row["input_ids"])
+            ids[index, :length] = torch.tensor(row["input_ids"])
+            mask[index, :length] = 1
+            targets[index, 1 : length - 1] = 0.0  # special tokens are never evidence, nor its opposite
+            for label in row["free"]:
+                targets[index, :, label] = FREE
+            for label, first, end in row["evidence"]:
+                targets[index, first:end, label] = 1.0
+        kinds = torch.tensor([row["document_type"] for row in rows])
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "evidence_targets": targets, "document_types": kinds}

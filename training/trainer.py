@@ -1,0 +1,154 @@
+"""The training loop: ``transformers.Trainer`` on the network, with two learning rates and small checkpoints."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import evaluate
+import mlflow
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from scipy.special import expit
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from models.base import base_encoder_folder
+from models.example import LabelledExample, Split
+from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model
+from models.taxonomy import Taxonomy
+from models.windows import WindowMaker
+from training.dataset import WindowCollator, build_dataset, label_matrix
+from training.settings import TrainingSettings
+
+METRIC_FOLDER = str(Path(__file__).parent / "indicator_metric")
+CHECKPOINT_WEIGHTS = "trained.safetensors"
+NOT_FOR_METRICS = ["evidence", "document_type_logits", "label_loss", "evidence_loss", "document_type_loss"]
+
+
+class SignaalTrainer(Trainer):
+    """Trainer with one learning rate for the encoder and one for the heads, whose checkpoints hold only what is trained
+    (7 MB with LoRA instead of 475 MB)."""
+
+    def __init__(self, *args: Any, encoder_lr: float, head_lr: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rates = {"encoder": encoder_lr, "head": head_lr}
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            groups: dict[str, list[torch.nn.Parameter]] = {"encoder": [], "head": []}
+            for name, parameter in self._network.named_parameters():
+                if parameter.requires_grad:
+                    groups["encoder" if name.startswith("encoder.") else "head"].append(parameter)
+            decay = self.args.weight_decay
+            self.optimizer = torch.optim.AdamW(
+                [{"params": group, "lr": self._rates[part], "weight_decay": decay} for part, group in groups.items() if group]
+            )
+        return self.optimizer
+
+    @property
+    def _network(self) -> SignaalModel:
+        return cast(SignaalModel, self.model)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or cast(str, self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = {n: p.detach().contiguous() for n, p in self._network.named_parameters() if p.requires_grad}
+        save_file(trained, folder / CHECKPOINT_WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._network.load_state_dict(load_file(Path(resume_from_checkpoint) / CHECKPOINT_WEIGHTS), strict=False)
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(cast(str, self.state.best_model_checkpoint))
+
+
+class MlflowCurves(TrainerCallback):
+    """Losses and validation scores as MLflow metrics, at the step they were measured."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if mlflow.active_run():
+            numbers = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+            mlflow.log_metrics({f"train/{name}": value for name, value in numbers.items()}, step=state.global_step)
+
+
+def fine_tune(
+    splits: dict[Split, list[LabelledExample]], taxonomy: Taxonomy, settings: TrainingSettings, cache_dir: Path
+) -> SignaalModel:
+    """Fine-tune on the training split; returns the network of the epoch that was best on the validation split
+    (adapters not merged). Shows a progress bar; stops early."""
+    set_seed(settings.seed)
+    base = base_encoder_folder(settings.base, cache_dir)
+    maker = WindowMaker(base / "tokenizer.json")
+    train, validation = (build_dataset(splits[split], taxonomy, maker) for split in ("train", "validation"))
+    model = build_model(base, taxonomy, settings, label_weights(splits["train"], taxonomy, settings.max_label_weight))
+    steps = settings.max_steps if settings.max_steps > 0 else int(settings.epochs * -(-len(train) // settings.batch_size))
+    trainer = SignaalTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(settings.output / "checkpoints"),
+            per_device_train_batch_size=settings.batch_size,
+            per_device_eval_batch_size=32,
+            num_train_epochs=settings.epochs,
+            max_steps=settings.max_steps,
+            warmup_steps=int(settings.warmup_share * steps),
+            lr_scheduler_type="cosine",
+            weight_decay=settings.weight_decay,
+            max_grad_norm=1.0,
+            train_sampling_strategy="group_by_length",
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="mean_average_precision",
+            logging_steps=10,
+            seed=settings.seed,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            report_to="none",
+            dataloader_pin_memory=torch.cuda.is_available(),
+        ),
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=WindowCollator(maker.pad_id),
+        compute_metrics=_validation_metrics(len(taxonomy.indicators)),
+        callbacks=[EarlyStoppingCallback(settings.patience), MlflowCurves()],
+        encoder_lr=settings.encoder_lr,
+        head_lr=settings.head_lr,
+    )
+    trainer.train()
+    return trainer._network.eval()
+
+
+def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings, weights: list[float]) -> SignaalModel:
+    """A fresh network, set up for the chosen method."""
+    config = SignaalConfig(
+        labels=list(taxonomy.label_ids),
+        document_types=list(taxonomy.document_type_ids),
+        label_weights=weights,
+        evidence_weight=settings.evidence_weight,
+        head_dropout=settings.dropout,
+        keys_to_ignore_at_inference=NOT_FOR_METRICS,
+    )
+    model = new_model(base, config, layers=settings.layers)
+    if settings.method == "full":
+        return freeze_embeddings(model)
+    return add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.dropout)
+
+
+def label_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_most: float) -> list[float]:
+    """Weight of a label's positives: the square root of negatives per positive, at most ``at_most``."""
+    matrix = label_matrix(examples, taxonomy.label_ids)
+    positives = matrix.sum(0).clamp(min=1.0)
+    return [float(w) for w in ((len(examples) - positives) / positives).sqrt().clamp(1.0, at_most)]
+
+
+def _validation_metrics(indicators: int) -> Any:
+    metric = evaluate.load(METRIC_FOLDER)
+
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
+        references = cast(np.ndarray[Any, Any], prediction.label_ids)[:, :indicators]
+        scores = metric.compute(predictions=expit(logits[:, :indicators]), references=references)
+        assert scores is not None
+        return {name: scores[name] or 0.0 for name in ("macro_f1", "micro_f1", "mean_average_precision")}
+
+    return compute
