@@ -2,7 +2,7 @@
 
 One query a label scores every token. The softmax of these scores pools the token states into the vector from which the
 label's logit is read; the sigmoid of the *same* scores is the evidence, a probability per token that it shows the label.
-So the words that are reported are the words the logit was read from. In training the evidence is supervised by the
+The strength of the evidence is also a term of the logit. So the words that are reported are the words the logit was read from. In training the evidence is supervised by the
 reviewers' spans where an example has them, and left free where it has none.
 
 Given up: one shared pooled vector (mean or <s>), which is a little cheaper and cannot say where a label looked.
@@ -86,7 +86,8 @@ class LabelAttention(nn.Module):
         self.score_bias = nn.Parameter(torch.full((labels,), -3.0))  # evidence is rare: start near "no"
         self.value = nn.Linear(hidden, hidden)
         self.weight = nn.Parameter(torch.empty(labels, hidden))
-        self.bias = nn.Parameter(torch.full((labels,), -2.0))
+        self.bias = nn.Parameter(torch.full((labels,), -1.0))
+        self.evidence_gain = nn.Parameter(torch.full((labels,), 0.5))
         self.scale = hidden**-0.5
         self.reset_parameters()
 
@@ -101,8 +102,10 @@ class LabelAttention(nn.Module):
         attention = torch.softmax(scores + padding, dim=1)
         pooled = attention.transpose(1, 2) @ states
         features = self.dropout(nn.functional.gelu(self.value(pooled)))
-        logits = (features * self.weight).sum(-1) + self.bias
-        return scores + self.score_bias, logits
+        evidence = scores + self.score_bias
+        strength = (attention * evidence).sum(1)  # close to the strongest token's score, and smooth
+        logits = (features * self.weight).sum(-1) + self.evidence_gain * strength + self.bias
+        return evidence, logits
 
 
 class SignaalModel(PreTrainedModel):

@@ -1,0 +1,68 @@
+# Signaal: every command does its own set-up. `make help` lists them.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(VENV)/created:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Two steps of installation: what serving needs, and the rest.
+$(VENV)/serving: $(VENV)/created pyproject.toml constraints.txt
+	@echo "Installing what serving needs (minutes the first time) …"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/everything: $(VENV)/serving
+	@echo "Installing what training and the tests need …"
+	$(PIP) --editable '.[train,dev]'
+	@touch $@
+
+serve: $(VENV)/serving  ## start the scoring API and the playground on http://127.0.0.1:8080
+	$(BIN)/signaal-serve api
+
+test: $(VENV)/everything  ## the tests (fast ones)
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/everything  ## all tests, slow ones too
+	$(BIN)/python -m pytest -m ''
+
+lint: $(VENV)/everything  ## ruff, mypy (strict), import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/everything  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+corpus: $(VENV)/serving  ## check the authored corpus and count its labels
+	$(BIN)/signaal-label corpus check
+
+data/corpus.jsonl: $(wildcard labeling/corpus/*) $(wildcard labeling/*.py) | $(VENV)/serving
+	$(BIN)/signaal-label corpus export $@
+
+train: $(VENV)/everything data/corpus.jsonl  ## fine-tune on the corpus (about half an hour on 2 cores), evaluate, register
+	$(BIN)/signaal-train run --data data/corpus.jsonl
+
+evaluate: $(VENV)/everything data/corpus.jsonl  ## report of the released model on the corpus' test split
+	$(BIN)/signaal-train evaluate released data/corpus.jsonl
+
+label: corpus  ## what there is of labelling so far: the corpus check (the web app is to come)
+
+mlflow: $(VENV)/serving  ## MLflow's pages: runs, plots, registered models
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5000
+
+bench-serving: $(VENV)/everything  ## scoring speed: our scorer beside transformers in plain torch, same weights and texts
+	$(BIN)/python -m tests.bench.scoring
+
+clean:  ## remove the environment and what tools left; keeps models, runs and data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

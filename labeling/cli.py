@@ -1,0 +1,80 @@
+"""``signaal-label``: examples for training."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from labeling.corpus_files import CORPUS_FOLDER, corpus_paths, read_corpus
+from labeling.corpus_report import corpus_report
+from labeling.errors import CorpusError, LabelingError
+from models.errors import ModelError
+from models.example import write_examples
+from models.taxonomy import packaged_taxonomy
+
+app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+corpus_app = typer.Typer(no_args_is_help=True, help="The authored corpus.")
+app.add_typer(corpus_app, name="corpus")
+console = Console()
+errors = Console(stderr=True)
+
+Folder = Annotated[Path, typer.Option(help="Folder with one *.jsonl file a language.")]
+
+
+@corpus_app.command()
+def check(folder: Folder = CORPUS_FOLDER) -> None:
+    """Check every line, and count labels by language. Exit code 1 when a rule is broken."""
+    taxonomy = packaged_taxonomy()
+    corpus = read_corpus(corpus_paths(folder), taxonomy)
+    report = corpus_report(corpus, taxonomy)
+    languages = sorted(report.examples)
+    table = Table("", *languages, "all", title=f"{len(corpus)} examples, {report.without_indicator} without an indicator")
+    table.add_row("examples", *(str(report.examples[lang]) for lang in languages), str(len(corpus)))
+    for heading, counts in (
+        ("positives", report.positives),
+        ("hard negatives", report.hard_negatives),
+        ("document types", report.document_types),
+    ):
+        table.add_section()
+        table.add_row(f"[bold]{heading}[/]")
+        for name, by_language in counts.items():
+            table.add_row(name, *(str(by_language[lang]) for lang in languages), str(by_language.total()))
+    console.print(table)
+    console.print("splits: " + ", ".join(f"{split} {count}" for split, count in report.splits.most_common()))
+    if report.problems:
+        raise CorpusError(report.problems)
+    console.print("no rule is broken")
+
+
+@corpus_app.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="Labelled-examples file to write (JSON Lines).")] = Path("data/corpus.jsonl"),
+    folder: Folder = CORPUS_FOLDER,
+) -> None:
+    """Write the corpus as labelled examples with splits, for signaal-train; what it is goes beside it as Markdown."""
+    count = write_examples((item.example for item in read_corpus(corpus_paths(folder))), output)
+    description = folder / "DESCRIPTION.md"
+    if description.is_file():
+        shutil.copyfile(description, output.with_suffix(".md"))
+    console.print(f"{count} examples in {output}")
+
+
+@app.callback()
+def _commands() -> None:
+    """Keeps ``corpus`` a group of its own; reviewing has its own commands later."""
+
+
+def main() -> None:
+    """Console script: known errors become plain lines; exit code 1 for a broken corpus, 2 for anything else known."""
+    try:
+        app()
+    except CorpusError as error:
+        for problem in error.problems:
+            errors.print(problem, highlight=False, markup=False)
+        raise SystemExit(1) from error
+    except (LabelingError, ModelError) as error:
+        errors.print(f"error: {error}", highlight=False, markup=False)
+        raise SystemExit(2) from error

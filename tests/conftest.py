@@ -1,0 +1,66 @@
+"""Shared parts, all real: the base encoder, a small network trained for a few steps, its bundle, its MLflow store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labeling.corpus_files import corpus_paths, read_corpus
+from models.base import DEFAULT_BASE, base_encoder_folder
+from models.bundle import RELEASED, open_bundle
+from models.example import write_examples
+from models.runtime import Scorer
+from models.settings import ModelSettings
+from training.run import RunResult, run
+from training.settings import TrainingSettings
+
+STEPS = 40
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A whole run of ``signaal-train run`` on two encoder layers and a few steps."""
+
+    result: RunResult
+    data: Path
+    folder: Path
+    settings: ModelSettings
+
+
+@pytest.fixture(scope="session")
+def model_settings() -> ModelSettings:
+    """The user's own cache, so that the base encoder is fetched once per machine."""
+    return ModelSettings(bundle="released", mlflow_tracking_uri="sqlite:///does-not-exist.db")
+
+
+@pytest.fixture(scope="session")
+def base_folder(model_settings: ModelSettings) -> Path:
+    return base_encoder_folder(DEFAULT_BASE, model_settings.cache_dir)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSettings, base_folder: Path) -> SmallRun:
+    folder = tmp_path_factory.mktemp("small-run")
+    corpus = [item.example for item in read_corpus(corpus_paths())]
+    data = folder / "data" / "corpus.jsonl"
+    some = [e for e in corpus if e.split == "train"] + [e for e in corpus if e.split != "train"][::3]
+    write_examples(some, data)
+    settings = model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{folder}/mlflow.db", "bundle": "auto"})
+    training = TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = run(training, settings)
+    return SmallRun(result, data, folder, settings)
+
+
+@pytest.fixture(scope="session")
+def scorer(small_run: SmallRun) -> Iterator[Scorer]:
+    """A small, real scorer: two layers, barely trained. For structure and behaviour, not for particular scores."""
+    yield Scorer.of_bundle(small_run.result.bundle, small_run.settings)
+
+
+@pytest.fixture(scope="session")
+def released_scorer(model_settings: ModelSettings) -> Scorer:
+    """The model that ships."""
+    return Scorer.of_bundle(open_bundle(RELEASED), model_settings)

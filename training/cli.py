@@ -1,0 +1,95 @@
+"""``signaal-train``: make a model, look at what it is worth, put it into service."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from models.bundle import RELEASED, open_bundle
+from models.errors import ModelError
+from models.settings import ModelSettings
+from training.errors import TrainingError
+from training.settings import TrainingSettings
+
+app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+_FIELDS = TrainingSettings.model_fields
+
+
+def _default(field: str) -> str:
+    return f"{_FIELDS[field].description} [default: {_FIELDS[field].default}]"
+
+
+@app.command()
+def run(
+    data: Annotated[Path | None, typer.Option(help=_default("data"), show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option(help=_default("output"), show_default=False)] = None,
+    method: Annotated[str | None, typer.Option(help=_default("method"), show_default=False)] = None,
+    epochs: Annotated[float | None, typer.Option(help=_default("epochs"), show_default=False)] = None,
+    max_steps: Annotated[int | None, typer.Option(help=_default("max_steps"), show_default=False)] = None,
+    layers: Annotated[int | None, typer.Option(help=_default("layers"), show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help=_default("seed"), show_default=False)] = None,
+    version: Annotated[str | None, typer.Option(help=_default("version"), show_default=False)] = None,
+) -> None:
+    """Fine-tune, calibrate, evaluate, report, and register the bundle in MLflow.
+
+    Every other setting is an environment variable SIGNAAL_TRAIN_<NAME>; see docs/training.md.
+    """
+    from training.run import run as run_training
+
+    given = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
+    result = run_training(TrainingSettings(**given), ModelSettings())
+    low, high = result.figures["macro_f1_interval"]
+    console.print(f"macro-F1 over the indicators on unseen test scenarios: [bold]{result.figures['macro_f1']:.3f}[/] ({low:.2f}–{high:.2f})")
+    for name, entry in result.baselines.items():
+        console.print(f"  baseline {name.replace('_', ' ')}: {entry['macro_f1']:.3f}")
+    console.print(f"bundle: {result.bundle.folder}\nreport: {result.report}")
+    console.print(f"registered as version {result.registered_version}; serve it with: signaal-train promote {result.registered_version}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder; 'released' for the one that ships.")],
+    data: Annotated[Path, typer.Argument(help="Labelled-examples file with splits.")],
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports/evaluation"),
+) -> None:
+    """Write a report (JSON, Markdown, HTML with plots) of a bundle on the test split of DATA, beside two baselines."""
+    from training.run import evaluate_bundle
+
+    opened = open_bundle(RELEASED if str(bundle) == "released" else bundle)
+    report, figures = evaluate_bundle(opened, data, output, ModelSettings())
+    table = Table("label", "F1", "average precision", "positives")
+    for name, entry in figures["labels"].items():
+        precision = entry["average_precision"]
+        table.add_row(name, f"{entry['f1']:.2f}", "–" if precision is None else f"{precision:.2f}", str(entry["support"]))
+    console.print(table)
+    console.print(f"macro-F1 over the indicators: [bold]{figures['macro_f1']:.3f}[/]\nreport: {report}")
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="Version of the registered model.")],
+) -> None:
+    """Make a registered version the champion: the server loads it at its next start."""
+    from models.registry import promote as set_champion
+
+    settings = ModelSettings()
+    set_champion(version, settings)
+    console.print(f"{settings.registered_model} version {version} is now the champion.")
+
+
+def main() -> None:
+    """Console script: known errors become one line and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("alembic", "mlflow", "httpx", "onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        app()
+    except (ModelError, TrainingError) as error:
+        console.print(f"[red]error:[/] {error}", highlight=False)
+        raise SystemExit(2) from error

@@ -1,0 +1,106 @@
+"""What a run leaves in MLflow: parameters, figures, plots, the data's digest, and the bundle as a registered model."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+import models
+from models.bundle import Bundle
+from models.pyfunc_model import BUNDLE_ARTIFACT, flat_row
+from models.runtime import Scorer
+from models.settings import ModelSettings
+from training.settings import TrainingSettings
+
+EXPERIMENT = "signaal"
+EXAMPLE_TEXT = "Pickers wanted for the season. Hourly pay by the scale, written contract, you keep your own papers."
+PYFUNC_REQUIREMENTS = (
+    "mlflow", "torch", "transformers", "peft", "onnx", "onnxruntime", "onnxscript", "tokenizers", "safetensors", "scipy", "numpy",
+    "pandas", "pydantic", "pydantic-settings", "PyYAML", "regex", "confusable-homoglyphs", "py3langid",
+)  # fmt: skip
+
+
+def start_run(settings: TrainingSettings, model_settings: ModelSettings) -> Any:
+    """An active MLflow run (a context manager) with the parameters logged."""
+    mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
+    mlflow.set_registry_uri(model_settings.mlflow_tracking_uri)
+    mlflow.set_experiment(EXPERIMENT)
+    run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}")
+    mlflow.log_params(settings.model_dump(mode="json"))
+    return run
+
+
+def log_data(path: Path, digest: str, counts: dict[str, int]) -> None:
+    """The dataset by its digest and size; its texts stay where they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow knows two names for a local file
+        source = resolve_dataset_source(path.resolve().as_uri())
+    mlflow.log_input(MetaDataset(source=source, name=path.name, digest=digest[:36]), context="training")
+    mlflow.log_params({"data_digest": digest, **{f"examples_{split}": count for split, count in counts.items()}})
+
+
+def log_figures(figures: dict[str, Any], baselines: dict[str, Any]) -> None:
+    """Every number of the report as a metric: ``test/macro_f1``, ``test/label/debt_or_fees/f1``, ``test/language/nl/macro_f1``, …"""
+    numbers: dict[str, float] = {}
+
+    def collect(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                collect(f"{prefix}/{_SHORT.get(name, name)}", inner)
+        elif isinstance(value, int | float):
+            numbers[prefix] = float(value)
+
+    collect("test", figures)
+    collect("baseline", baselines)
+    mlflow.log_metrics(numbers)
+
+
+_SHORT = {"labels": "label", "languages": "language"}
+
+
+def register(bundle: Bundle, scorer: Scorer, model_settings: ModelSettings) -> str:
+    """Log the bundle as a ``pyfunc`` with signature and input example, and register it; returns the version."""
+    outputs = [
+        ColSpec(DataType.double if isinstance(value, float) else DataType.string, name)
+        for name, value in flat_row(scorer.score([EXAMPLE_TEXT])[0]).items()
+    ]
+    inputs = [ColSpec(DataType.string, "text"), ColSpec(DataType.string, "language", required=False)]
+    signature = ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+    package = Path(models.__file__).parent
+    with tempfile.TemporaryDirectory() as scratch:
+        code = Path(scratch) / "models"
+        shutil.copytree(package, code, ignore=shutil.ignore_patterns("released", "__pycache__"))
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(package / "pyfunc_model.py"),
+            artifacts={BUNDLE_ARTIFACT: str(bundle.folder)},
+            code_paths=[str(code)],
+            signature=signature,
+            input_example=pd.DataFrame({"text": [EXAMPLE_TEXT], "language": ["en"]}),
+            pip_requirements=[f"{name}=={version(name)}" for name in PYFUNC_REQUIREMENTS],
+            registered_model_name=model_settings.registered_model,
+        )
+    return str(info.registered_model_version)
+
+
+def git_commit() -> str | None:
+    """The commit of the code that runs, with ``+`` when the work tree differs from it; None outside a checkout."""
+    folder = Path(__file__).parent
+    git = ["git", "-C", os.fspath(folder)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changed else "")
