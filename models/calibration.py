@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 PRIOR_SPREAD = 0.5
 """Standard deviation of a label's log scale and bias around the shared fit."""
-MISSED_SHARE = 0.05
+MISSED_SHARE = 0.1
 """At most this share of a label's positives may fall below ``absent_below``."""
 
 
@@ -99,8 +99,9 @@ def choose_thresholds(probabilities: Array, targets: Array) -> tuple[float, floa
     """``absent_below`` and ``present_from`` of one label.
 
     ``present_from`` maximises F1, and where several do (or nearly: within half a point) the middle of them, kept within
-    0.3–0.7 so that a few validation examples cannot push it to an extreme. ``absent_below`` is the highest threshold that
-    leaves at most ``MISSED_SHARE`` of the positives below it, and never above ``present_from``.
+    0.35–0.7 so that a few validation examples cannot push it to an extreme. ``absent_below`` is the highest threshold that
+    leaves at most ``MISSED_SHARE`` of the positives below it, never above ``present_from``, and not below 0.05, where only
+    one text in twenty would reward a look.
 
     Args:
         probabilities: [examples], calibrated.
@@ -112,11 +113,11 @@ def choose_thresholds(probabilities: Array, targets: Array) -> tuple[float, floa
     candidates = np.linspace(0.05, 0.95, 181)
     f1 = np.array([_f1(probabilities >= c, positive) for c in candidates])
     good = candidates[f1 >= f1.max() - 0.005]
-    present_from = float(np.clip(np.median(good), 0.3, 0.7))
+    present_from = float(np.clip(np.median(good), 0.35, 0.7))
     ordered = np.sort(probabilities[positive])
     may_miss = int(np.floor(MISSED_SHARE * len(ordered)))
     absent_below = float(min(ordered[may_miss], 0.8 * present_from))
-    return max(absent_below, 0.02), present_from
+    return max(absent_below, 0.05), present_from
 
 
 def _f1(predicted: NDArray[np.bool_], positive: NDArray[np.bool_]) -> float:

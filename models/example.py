@@ -7,7 +7,8 @@ One JSON object a line::
      "document_type": "recruitment_post", "scenario": "asparagus-bus", "split": "train"}
 
 ``start`` and ``end`` count characters (Unicode code points) of ``text``, end exclusive. Only ``text`` and ``labels`` are
-required. An example with a label but no span for it leaves the label's attention free in training.
+required. An example with a label but no span for it leaves the label's attention free in training. ``hard_negatives`` are labels
+that the text looks like and does not have; they weigh more in training.
 """
 
 import json
@@ -41,6 +42,7 @@ class LabelledExample(BaseModel):
     lang: str = "und"
     labels: list[str]
     spans: list[Span] = []
+    hard_negatives: list[str] = []
     document_type: str | None = None
     scenario: str = ""
     split: Split | None = None
@@ -52,6 +54,9 @@ class LabelledExample(BaseModel):
                 raise ValueError(f"span {span.start}–{span.end} does not fit a text of {len(self.text)} characters")
             if span.label not in self.labels:
                 raise ValueError(f"a span has the label {span.label!r}, the example has not")
+        both = set(self.labels) & set(self.hard_negatives)
+        if both:
+            raise ValueError(f"{', '.join(sorted(both))} is a label and a hard negative at once")
         return self
 
 

@@ -2,8 +2,9 @@
 
 One query a label scores every token. The softmax of these scores pools the token states into the vector from which the
 label's logit is read; the sigmoid of the *same* scores is the evidence, a probability per token that it shows the label.
-The strength of the evidence is also a term of the logit. So the words that are reported are the words the logit was read from. In training the evidence is supervised by the
-reviewers' spans where an example has them, and left free where it has none.
+The strength of the evidence is also a term of the logit. So the words that are reported are the words the logit was read
+from. In training the evidence is supervised by the reviewers' spans where an example has them, and left free where it has
+none.
 
 Given up: one shared pooled vector (mean or <s>), which is a little cheaper and cannot say where a label looked.
 Source of label-wise attention: Mullenbach et al. 2018, "Explainable Prediction of Medical Codes from Clinical Text".
@@ -33,7 +34,6 @@ class SignaalConfig(PretrainedConfig):
         encoder: dict[str, Any] | None = None,
         labels: list[str] | None = None,
         document_types: list[str] | None = None,
-        label_weights: list[float] | None = None,
         evidence_weight: float = 1.0,
         document_type_weight: float = 0.3,
         head_dropout: float = 0.1,
@@ -44,7 +44,6 @@ class SignaalConfig(PretrainedConfig):
             encoder: configuration of the encoder, as ``PretrainedConfig.to_dict`` gives it.
             labels: label ids, in the order of the logits' columns.
             document_types: document type ids; empty switches that head off.
-            label_weights: weight of a positive in the loss, per label; 1 when not given.
             evidence_weight: weight of the span loss.
             document_type_weight: weight of the document-type loss.
             head_dropout: dropout on the token states and pooled vectors.
@@ -53,7 +52,6 @@ class SignaalConfig(PretrainedConfig):
         self.encoder = encoder or {}
         self.labels = labels or []
         self.document_types = document_types or []
-        self.label_weights = label_weights
         self.evidence_weight = evidence_weight
         self.document_type_weight = document_type_weight
         self.head_dropout = head_dropout
@@ -135,6 +133,7 @@ class SignaalModel(PreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor,
         labels: Tensor | None = None,
+        label_weights: Tensor | None = None,
         evidence_targets: Tensor | None = None,
         document_types: Tensor | None = None,
     ) -> SignaalOutput:
@@ -143,6 +142,7 @@ class SignaalModel(PreTrainedModel):
             input_ids: [batch, tokens], int64.
             attention_mask: [batch, tokens], 1 for real tokens.
             labels: [batch, labels], 0/1 or a share of annotators between.
+            label_weights: [batch, labels], weight of each label in the losses; 1 when not given.
             evidence_targets: [batch, tokens, labels]; 1 inside a span, 0 outside, ``FREE`` where not supervised.
             document_types: [batch], index, or -100 when unknown.
         """
@@ -153,19 +153,23 @@ class SignaalModel(PreTrainedModel):
             share = attention_mask.to(states.dtype).unsqueeze(-1)
             out.document_type_logits = self.document_type((states * share).sum(1) / share.sum(1))
         if labels is not None:
-            self._add_losses(out, labels, evidence_targets, document_types)
+            weights = torch.ones_like(labels) if label_weights is None else label_weights
+            self._add_losses(out, labels, weights, evidence_targets, document_types)
         return out
 
     def _add_losses(
-        self, out: SignaalOutput, labels: Tensor, evidence_targets: Tensor | None, document_types: Tensor | None
+        self,
+        out: SignaalOutput,
+        labels: Tensor,
+        weights: Tensor,
+        evidence_targets: Tensor | None,
+        document_types: Tensor | None,
     ) -> None:
         config = cast(SignaalConfig, self.config)
-        logits = cast(Tensor, out.logits)
-        weights = torch.tensor(config.label_weights, device=logits.device) if config.label_weights else None
-        out.label_loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights)
+        out.label_loss = nn.functional.binary_cross_entropy_with_logits(cast(Tensor, out.logits), labels, weight=weights)
         loss = out.label_loss
         if evidence_targets is not None and config.evidence_weight:
-            out.evidence_loss = evidence_loss(cast(Tensor, out.evidence), evidence_targets, labels)
+            out.evidence_loss = evidence_loss(cast(Tensor, out.evidence), evidence_targets, labels, weights)
             loss = loss + config.evidence_weight * out.evidence_loss
         if document_types is not None and out.document_type_logits is not None and bool((document_types >= 0).any()):
             out.document_type_loss = nn.functional.cross_entropy(out.document_type_logits, document_types)
@@ -176,23 +180,24 @@ class SignaalModel(PreTrainedModel):
 _WITH_POOLER = {"bert", "roberta", "xlm-roberta", "camembert"}
 
 
-def evidence_loss(scores: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+def evidence_loss(scores: Tensor, targets: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Token-wise cross-entropy between evidence and spans.
 
     For a present label the tokens inside and outside its spans count alike, however short the span is; for an absent
-    label no token is evidence, at a tenth of the weight, since absent labels are many.
+    label no token is evidence, at a tenth of its label's weight, since absent labels are many.
 
     Args:
         scores: [batch, tokens, labels], before the sigmoid.
         targets: [batch, tokens, labels], 1 / 0 / ``FREE`` (ignored; padding too).
         labels: [batch, labels].
+        weights: [batch, labels], the labels' weights; used for absent ones.
     """
     supervised = (targets != FREE).to(scores.dtype)
     loss = nn.functional.binary_cross_entropy_with_logits(scores, targets.clamp(min=0.0), reduction="none") * supervised
     inside = targets.clamp(min=0.0) * supervised
     outside = supervised - inside
     per_pair = (loss * inside).sum(1) / inside.sum(1).clamp(min=1.0) + (loss * outside).sum(1) / outside.sum(1).clamp(min=1.0)
-    pair_weight = torch.where(labels > 0.5, 1.0, 0.1) * (supervised.sum(1) > 0)
+    pair_weight = torch.where(labels > 0.5, 1.0, 0.1 * weights) * (supervised.sum(1) > 0)
     return (per_pair * pair_weight).sum() / pair_weight.sum().clamp(min=1.0)
 
 

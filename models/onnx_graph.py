@@ -11,8 +11,9 @@ import logging
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import onnx
 import torch
@@ -68,9 +69,13 @@ def export_onnx(model: SignaalModel, path: Path, precision: Precision) -> None:
         options = FusionOptions("bert")
         with _quiet():
             optimised = optimize_model(
-                str(plain), "bert", num_heads=encoder.num_attention_heads, hidden_size=encoder.hidden_size, optimization_options=options
+                str(plain),
+                "bert",
+                num_heads=encoder.num_attention_heads,
+                hidden_size=encoder.hidden_size,
+                optimization_options=options,
             )
-        optimised.save_model_to_file(str(fused))
+            optimised.save_model_to_file(str(fused))
         result = fused
         if precision == "int8":
             result = Path(scratch) / "int8.onnx"
@@ -81,7 +86,7 @@ def export_onnx(model: SignaalModel, path: Path, precision: Precision) -> None:
 
 
 @contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]
+def _quiet() -> Iterator[None]:
     """The exporter and optimiser print progress meant for their developers."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnxruntime", "onnx_ir", "root", "")]
     levels = [logger.level for logger in loggers]
@@ -108,4 +113,4 @@ def cached_graph(bundle: Bundle, cache_dir: Path, precision: Precision) -> Path:
 
 def graph_path(weights: str, cache_dir: Path, precision: Precision) -> Path:
     """Where the graph of these weights is cached."""
-    return cast(Path, cache_dir / "onnx" / f"{weights[:32]}.{precision}.onnx")
+    return cache_dir / "onnx" / f"{weights[:32]}.{precision}.onnx"

@@ -22,13 +22,15 @@ from models.settings import ModelSettings
 BUNDLE_ARTIFACT = "bundle"
 
 
-class SignaalPyfunc(PythonModel):  # type: ignore[misc]
+class SignaalPyfunc(PythonModel):
     """Loads the bundle among its artifacts and scores with the same ``Scorer`` as the service."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self._scorer = Scorer.of_bundle(open_bundle(Path(context.artifacts[BUNDLE_ARTIFACT])), ModelSettings())
 
-    def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         languages: Sequence[str | None] | None = None
         if "language" in model_input.columns:
             languages = [value if isinstance(value, str) and value else None for value in model_input["language"]]
@@ -43,7 +45,9 @@ def flat_row(score: AdScore) -> dict[str, str | float]:
     for label, found in labels.items():
         row[label] = found.probability
         row[f"{label}_status"] = found.status.value
-    row["evidence"] = json.dumps({label: [[s.start, s.end] for s in found.evidence] for label, found in labels.items() if found.evidence})
+    row["evidence"] = json.dumps(
+        {label: [[s.start, s.end] for s in found.evidence] for label, found in labels.items() if found.evidence}
+    )
     return row
 
 

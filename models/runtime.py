@@ -141,9 +141,7 @@ class Scorer:
         hints = languages or [None] * len(texts)
         wanted = [label for label in self.taxonomy.label_ids if labels is None or label in labels]
         raw = self.runner.run(texts)
-        return [
-            self._answer(text, hint, score, wanted, evidence) for text, hint, score in zip(texts, hints, raw, strict=True)
-        ]
+        return [self._answer(text, hint, score, wanted, evidence) for text, hint, score in zip(texts, hints, raw, strict=True)]
 
     def _answer(self, text: str, hint: str | None, raw: RawScore, wanted: list[str], evidence: bool) -> AdScore:
         scores = {label: self._label_score(text, raw, label, evidence) for label in wanted}

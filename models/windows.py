@@ -77,9 +77,8 @@ class WindowMaker:
 def _trimmed(offsets: list[tuple[int, int]], text: str) -> Iterator[tuple[int, int]]:
     """Token offsets without the space that SentencePiece counts to a word."""
     for start, end in offsets:
-        while start < end and text[start].isspace():
-            start += 1
-        yield start, end
+        spaces = len(text[start:end]) - len(text[start:end].lstrip())
+        yield start + spaces, end
 
 
 def padded(windows: Sequence[Window], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,6 +1,5 @@
 """Shared parts, all real: the base encoder, a small network trained for a few steps, its bundle, its MLflow store."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +54,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSet
 
 
 @pytest.fixture(scope="session")
-def scorer(small_run: SmallRun) -> Iterator[Scorer]:
+def scorer(small_run: SmallRun) -> Scorer:
     """A small, real scorer: two layers, barely trained. For structure and behaviour, not for particular scores."""
-    yield Scorer.of_bundle(small_run.result.bundle, small_run.settings)
+    return Scorer.of_bundle(small_run.result.bundle, small_run.settings)
 
 
 @pytest.fixture(scope="session")

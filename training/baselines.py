@@ -63,5 +63,7 @@ def _tfidf_predictions(splits: dict[Split, list[LabelledExample]], taxonomy: Tax
     model = OneVsRestClassifier(LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000))
     model.fit(train, truth["train"])
     scores = {s: model.predict_proba(vectorizer.transform(_plain(splits[s]))) for s in ("validation", "test")}
-    present_from = [choose_thresholds(scores["validation"][:, i], truth["validation"][:, i])[1] for i in range(scores["test"].shape[1])]
+    present_from = [
+        choose_thresholds(scores["validation"][:, i], truth["validation"][:, i])[1] for i in range(scores["test"].shape[1])
+    ]
     return _predictions(splits["test"], taxonomy, scores["test"], np.array(present_from))

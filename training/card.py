@@ -5,6 +5,7 @@ from typing import Any
 from models.taxonomy import Taxonomy
 from training.report import template
 
+
 def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], **details: Any) -> str:
     """Markdown of the card.
 

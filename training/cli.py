@@ -45,11 +45,15 @@ def run(
     given = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
     result = run_training(TrainingSettings(**given), ModelSettings())
     low, high = result.figures["macro_f1_interval"]
-    console.print(f"macro-F1 over the indicators on unseen test scenarios: [bold]{result.figures['macro_f1']:.3f}[/] ({low:.2f}–{high:.2f})")
+    console.print(
+        f"macro-F1 over the indicators on unseen test scenarios: [bold]{result.figures['macro_f1']:.3f}[/] ({low:.2f}–{high:.2f})"
+    )
     for name, entry in result.baselines.items():
         console.print(f"  baseline {name.replace('_', ' ')}: {entry['macro_f1']:.3f}")
     console.print(f"bundle: {result.bundle.folder}\nreport: {result.report}")
-    console.print(f"registered as version {result.registered_version}; serve it with: signaal-train promote {result.registered_version}")
+    console.print(
+        f"registered as version {result.registered_version}; serve it with: signaal-train promote {result.registered_version}"
+    )
 
 
 @app.command()

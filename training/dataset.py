@@ -35,7 +35,9 @@ def load_splits(path: Path, taxonomy: Taxonomy) -> dict[Split, list[LabelledExam
         if example.document_type is not None and example.document_type not in taxonomy.document_type_ids:
             raise TrainingError(f"{where} has the unknown document type {example.document_type!r}.")
         if example.scenario and split_of_scenario.setdefault(example.scenario, example.split) != example.split:
-            raise TrainingError(f"{where}: its scenario {example.scenario!r} is in two splits; a model would be tested on what it saw.")
+            raise TrainingError(
+                f"{where}: its scenario {example.scenario!r} is in two splits; a model would be tested on what it saw."
+            )
         splits[example.split].append(example)
     empty = [split for split in SPLITS if not splits[split]]
     if empty:
@@ -61,7 +63,7 @@ def document_type_indices(examples: Sequence[LabelledExample], taxonomy: Taxonom
 
 def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> datasets.Dataset:
     """One row a window: ``input_ids``, ``labels`` [labels], ``evidence`` [[label, first token, end token], …], ``free``
-    (labels present without a span), ``document_type``, ``length``.
+    (labels present without a span), ``hard_negatives``, ``document_type``, ``length``.
 
     In a text of several windows a label belongs to those that hold one of its spans, or to all when it has none.
     """
@@ -83,6 +85,7 @@ def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker
                 "labels": [float(i in present) for i in range(len(taxonomy.label_ids))],
                 "evidence": evidence,
                 "free": free,
+                "hard_negatives": [taxonomy.label_ids.index(label) for label in example.hard_negatives],
                 "document_type": kinds[window.text_index],
                 "length": len(window),
             }
@@ -96,6 +99,7 @@ _FEATURES = datasets.Features(
         "labels": datasets.List(datasets.Value("float32")),
         "evidence": datasets.List(datasets.List(datasets.Value("int32"))),
         "free": datasets.List(datasets.Value("int32")),
+        "hard_negatives": datasets.List(datasets.Value("int32")),
         "document_type": datasets.Value("int64"),
         "length": datasets.Value("int32"),
     }
@@ -109,25 +113,42 @@ def _tokens_of(window: Window, start: int, end: int) -> tuple[int, int] | None:
 
 
 class WindowCollator:
-    """Rows of ``build_dataset`` to the arguments of ``SignaalModel.forward``, padded to the longest."""
+    """Rows of ``build_dataset`` to the arguments of ``SignaalModel.forward``, padded to the longest.
 
-    def __init__(self, pad_id: int) -> None:
+    Args:
+        pad_id: the padding token.
+        positive_weights: weight of a present label, one per label; 1 when not given.
+        hard_negative_weight: weight of an absent label that the text looks like.
+    """
+
+    def __init__(self, pad_id: int, positive_weights: Sequence[float] | None = None, hard_negative_weight: float = 1.0) -> None:
         self.pad_id = pad_id
+        self.positive_weights = torch.tensor(positive_weights) if positive_weights else torch.tensor(1.0)
+        self.hard_negative_weight = hard_negative_weight
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
         longest = max(len(row["input_ids"]) for row in rows)
         labels = torch.tensor([row["labels"] for row in rows])
         ids = torch.full((len(rows), longest), self.pad_id)
         mask = torch.zeros((len(rows), longest), dtype=torch.int64)
+        weights = torch.where(labels > 0, self.positive_weights, 1.0)
         targets = torch.full((len(rows), longest, labels.shape[1]), FREE)
         for index, row in enumerate(rows):
             length = len(row["input_ids"])
             ids[index, :length] = torch.tensor(row["input_ids"])
             mask[index, :length] = 1
             targets[index, 1 : length - 1] = 0.0  # special tokens are never evidence, nor its opposite
+            weights[index, row["hard_negatives"]] = self.hard_negative_weight
             for label in row["free"]:
                 targets[index, :, label] = FREE
             for label, first, end in row["evidence"]:
                 targets[index, first:end, label] = 1.0
         kinds = torch.tensor([row["document_type"] for row in rows])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "evidence_targets": targets, "document_types": kinds}
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": labels,
+            "label_weights": weights,
+            "evidence_targets": targets,
+            "document_types": kinds,
+        }

@@ -94,7 +94,9 @@ def figures(scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[R
         "macro_f1_interval": intervals["macro_f1"],
         "micro_f1": scores["micro_f1"],
         "mean_average_precision": scores["mean_average_precision"],
-        "counter_indicator_macro_f1": float(np.mean([per_label[c]["f1"] for c in scorer.taxonomy.counter_indicator_ids] or [0.0])),
+        "counter_indicator_macro_f1": float(
+            np.mean([per_label[c]["f1"] for c in scorer.taxonomy.counter_indicator_ids] or [0.0])
+        ),
         "document_type_accuracy": document_type_accuracy(scorer, examples, raw),
         "false_alert_share": false_alert_share(p),
         "uncertain_share": float(p.uncertain[:, :indicators].mean()),
@@ -173,7 +175,9 @@ def calibration_error(probabilities: Array, truth: Array, bins: int = 10) -> flo
     """Expected calibration error with bins of equal count (adaptive ECE, Nguyen & O'Connor 2015)."""
     place = np.minimum((rankdata(probabilities, "ordinal") - 1) * bins // len(probabilities), bins - 1).astype(int)
     gaps = [
-        (place == b).mean() * abs(probabilities[place == b].mean() - truth[place == b].mean()) for b in range(bins) if (place == b).any()
+        (place == b).mean() * abs(probabilities[place == b].mean() - truth[place == b].mean())
+        for b in range(bins)
+        if (place == b).any()
     ]
     return float(np.sum(gaps))
 
@@ -227,13 +231,13 @@ def evidence_f1(p: Predictions, raw: Sequence[RawScore], threshold: float) -> fl
 def _words(text: str, spans: Sequence[Span]) -> set[int]:
     """Start offsets of the words that the spans touch."""
     return {
-        match.start() for match in re.finditer(r"\w+", text) if any(match.start() < s.end and match.end() > s.start for s in spans)
+        match.start()
+        for match in re.finditer(r"\w+", text)
+        if any(match.start() < s.end and match.end() > s.start for s in spans)
     }
 
 
-def choose_evidence_threshold(
-    taxonomy: Taxonomy, examples: Sequence[LabelledExample], raw: Sequence[RawScore]
-) -> float:
+def choose_evidence_threshold(taxonomy: Taxonomy, examples: Sequence[LabelledExample], raw: Sequence[RawScore]) -> float:
     """The threshold on token evidence with the best token-F1; for the validation split."""
     truth = label_matrix(examples, taxonomy.label_ids).numpy().astype(np.float64)
     right = Predictions(taxonomy, examples, truth, truth, np.full(truth.shape[1], 0.5), np.full(truth.shape[1], 0.5))

@@ -99,7 +99,9 @@ def language_heat_map(p: Predictions, figures: Mapping[str, Any]) -> Figure:
     image = axis.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color="black" if value > 0.6 else "white")
+            axis.text(
+                column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color="black" if value > 0.6 else "white"
+            )
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     axis.set_yticks(range(len(languages)), languages)
     figure.colorbar(image, ax=axis, label="F1")

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markdown_it import MarkdownIt
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -22,7 +22,10 @@ def _interval(values: list[float] | None) -> str:
 def template(name: str) -> Any:
     """A template of this room, with the filters ``share`` and ``interval``."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=select_autoescape(["html"]),
     )
     environment.filters |= {"share": _share, "interval": _interval}
     return environment.get_template(name)

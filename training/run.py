@@ -98,7 +98,9 @@ def finish(
     facts = {"model": asdict(identity), "data_digest": digest, "figures": results, "baselines": baselines}
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json(), indent=1), encoding="utf-8")
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    (folder / "metrics.json").write_text(json.dumps({**results, "split": "test", "baselines": baselines}, indent=1), encoding="utf-8")
+    (folder / "metrics.json").write_text(
+        json.dumps({**results, "split": "test", "baselines": baselines}, indent=1), encoding="utf-8"
+    )
     card = model_card(
         taxonomy=taxonomy,
         facts=facts,
@@ -169,7 +171,9 @@ def calibrate(taxonomy: Taxonomy, examples: list[LabelledExample], raw: list[Raw
 def data_description(data: Path) -> str:
     """What is written about the data beside it (``corpus.jsonl`` → ``corpus.md``), for the model card."""
     beside = data.with_suffix(".md")
-    return beside.read_text(encoding="utf-8").strip() if beside.is_file() else "Nothing is written about where the texts come from."
+    return (
+        beside.read_text(encoding="utf-8").strip() if beside.is_file() else "Nothing is written about where the texts come from."
+    )
 
 
 def evaluate_bundle(bundle: Bundle, data: Path, output: Path, model_settings: ModelSettings) -> tuple[Path, dict[str, Any]]:

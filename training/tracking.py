@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mlflow.types import ColSpec, DataType, Schema
 
 import models
 from models.bundle import Bundle
+from models.example import Split
 from models.pyfunc_model import BUNDLE_ARTIFACT, flat_row
 from models.runtime import Scorer
 from models.settings import ModelSettings
@@ -41,7 +43,7 @@ def start_run(settings: TrainingSettings, model_settings: ModelSettings) -> Any:
     return run
 
 
-def log_data(path: Path, digest: str, counts: dict[str, int]) -> None:
+def log_data(path: Path, digest: str, counts: Mapping[Split, int]) -> None:
     """The dataset by its digest and size; its texts stay where they are."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow knows two names for a local file
@@ -51,7 +53,7 @@ def log_data(path: Path, digest: str, counts: dict[str, int]) -> None:
 
 
 def log_figures(figures: dict[str, Any], baselines: dict[str, Any]) -> None:
-    """Every number of the report as a metric: ``test/macro_f1``, ``test/label/debt_or_fees/f1``, ``test/language/nl/macro_f1``, …"""
+    """Every number of the report as a metric: ``test/macro_f1``, ``test/label/debt_or_fees/f1``, ``test/language/nl/…``."""
     numbers: dict[str, float] = {}
 
     def collect(prefix: str, value: Any) -> None:

@@ -28,6 +28,8 @@ class SignaalTrainer(Trainer):
     """Trainer with one learning rate for the encoder and one for the heads, whose checkpoints hold only what is trained
     (7 MB with LoRA instead of 475 MB)."""
 
+    optimizer: torch.optim.Optimizer | None
+
     def __init__(self, *args: Any, encoder_lr: float, head_lr: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._rates = {"encoder": encoder_lr, "head": head_lr}
@@ -79,7 +81,8 @@ def fine_tune(
     base = base_encoder_folder(settings.base, cache_dir)
     maker = WindowMaker(base / "tokenizer.json")
     train, validation = (build_dataset(splits[split], taxonomy, maker) for split in ("train", "validation"))
-    model = build_model(base, taxonomy, settings, label_weights(splits["train"], taxonomy, settings.max_label_weight))
+    model = build_model(base, taxonomy, settings)
+    weights = positive_weights(splits["train"], taxonomy, settings.max_label_weight)
     steps = settings.max_steps if settings.max_steps > 0 else int(settings.epochs * -(-len(train) // settings.batch_size))
     trainer = SignaalTrainer(
         model=model,
@@ -108,7 +111,7 @@ def fine_tune(
         ),
         train_dataset=train,
         eval_dataset=validation,
-        data_collator=WindowCollator(maker.pad_id),
+        data_collator=WindowCollator(maker.pad_id, weights, settings.hard_negative_weight),
         compute_metrics=_validation_metrics(len(taxonomy.indicators)),
         callbacks=[EarlyStoppingCallback(settings.patience), MlflowCurves()],
         encoder_lr=settings.encoder_lr,
@@ -118,12 +121,11 @@ def fine_tune(
     return trainer._network.eval()
 
 
-def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings, weights: list[float]) -> SignaalModel:
+def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings) -> SignaalModel:
     """A fresh network, set up for the chosen method."""
     config = SignaalConfig(
         labels=list(taxonomy.label_ids),
         document_types=list(taxonomy.document_type_ids),
-        label_weights=weights,
         evidence_weight=settings.evidence_weight,
         head_dropout=settings.dropout,
         keys_to_ignore_at_inference=NOT_FOR_METRICS,
@@ -134,7 +136,7 @@ def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings, weig
     return add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.dropout)
 
 
-def label_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_most: float) -> list[float]:
+def positive_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_most: float) -> list[float]:
     """Weight of a label's positives: the square root of negatives per positive, at most ``at_most``."""
     matrix = label_matrix(examples, taxonomy.label_ids)
     positives = matrix.sum(0).clamp(min=1.0)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,4 +53,4 @@ def test_spans_are_in_order_apart_and_inside_the_text(values: list[float], thres
     found = evidence_spans(TEXT, [window()], [np.array([0, *values, 0], dtype=np.float32)], threshold)
     assert found
     assert all(TEXT[s.start : s.end] == s.text and s.text.strip() for s in found)
-    assert all(a.end < b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end < b.start for a, b in pairwise(found))

@@ -6,8 +6,24 @@ from hypothesis import strategies as st
 
 from models.text import MARK, normalise
 
-DISGUISES = ["p\u200bass", "0️⃣6️⃣", "р a s s p o r t", "𝓗𝓮𝓵𝓵𝓸", "ｆｕｌｌ", "pаsspоrt", "O6l2345678", "\ufeff", "e\u0301", "👩‍👩‍👧", "ﬁ", MARK, "\ud800"]
-TEXTS = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(DISGUISES), st.just(" "), st.just("\r\n")), max_size=12).map("".join)
+DISGUISES = [
+    "p\u200bass",
+    "0️⃣6️⃣",
+    "р a s s p o r t",
+    "𝓗𝓮𝓵𝓵𝓸",
+    "ｆｕｌｌ",
+    "pаsspоrt",
+    "O6l2345678",
+    "\ufeff",
+    "e\u0301",
+    "👩‍👩‍👧",
+    "ﬁ",
+    MARK,
+    "\ud800",
+]
+TEXTS = st.lists(st.one_of(st.text(max_size=8), st.sampled_from(DISGUISES), st.just(" "), st.just("\r\n")), max_size=12).map(
+    "".join
+)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from models.bundle import load_weights
+from models.network import SignaalModel
+from models.onnx_graph import OUTPUTS, export_onnx
+from tests.conftest import SmallRun
+
+SHAPES = [(1, 3), (2, 40), (5, 17)]
+"""None of them is the shape the graph was exported with."""
+
+
+@pytest.fixture(scope="module")
+def model(small_run: SmallRun) -> SignaalModel:
+    bundle = small_run.result.bundle
+    return load_weights(bundle.folder, bundle.manifest.base, small_run.settings.cache_dir)
+
+
+def outputs(model: SignaalModel, graph: Path, rows: int, tokens: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    generator = torch.Generator().manual_seed(rows)
+    ids = torch.randint(5, 200_000, (rows, tokens), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[-1, tokens // 2 + 1 :] = 0
+    with torch.no_grad():
+        out = model(ids, mask)
+    real = mask.numpy().astype(bool)
+    torch_values = [out.logits.numpy(), torch.sigmoid(out.evidence).numpy()[real], out.document_type_logits.numpy()]
+    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    found = session.run(OUTPUTS, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+    return list(zip(torch_values, [found[0], found[1][real], found[2]], strict=True))
+
+
+def test_fp32_graph_and_torch_agree(model: SignaalModel, tmp_path: Path) -> None:
+    export_onnx(model, tmp_path / "graph.onnx", "fp32")
+    assert list(tmp_path.iterdir()) == [tmp_path / "graph.onnx"]
+    for rows, tokens in SHAPES:
+        for torch_value, onnx_value in outputs(model, tmp_path / "graph.onnx", rows, tokens):
+            np.testing.assert_allclose(torch_value, onnx_value, atol=1e-4)
+
+
+def test_int8_graph_stays_near_torch_and_is_a_quarter_of_the_size(model: SignaalModel, tmp_path: Path) -> None:
+    export_onnx(model, tmp_path / "int8.onnx", "int8")
+    assert (tmp_path / "int8.onnx").stat().st_size < 130_000_000
+    for rows, tokens in SHAPES:
+        for torch_value, onnx_value in outputs(model, tmp_path / "int8.onnx", rows, tokens):
+            np.testing.assert_allclose(torch_value, onnx_value, atol=0.35)

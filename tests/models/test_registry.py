@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from models.bundle import RELEASED
+from models.errors import BundleError, RegistryError
+from models.registry import champion_version, find_bundle, open_scorer, promote
+from models.settings import ModelSettings
+from tests.conftest import SmallRun
+
+
+def test_without_a_store_the_released_model_is_used(tmp_path: Path) -> None:
+    settings = ModelSettings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/none.db")
+    assert find_bundle(settings).folder == RELEASED
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_the_champion_is_found_once_it_is_promoted(small_run: SmallRun) -> None:
+    version = small_run.result.registered_version
+    assert champion_version(small_run.settings) is None
+    assert find_bundle(small_run.settings).folder == RELEASED
+    promote(version, small_run.settings)
+    assert champion_version(small_run.settings) == version
+    assert open_scorer(small_run.settings).identity == small_run.result.bundle.identity
+
+
+def test_an_unknown_version_cannot_be_promoted(small_run: SmallRun) -> None:
+    with pytest.raises(RegistryError, match="version 99"):
+        promote("99", small_run.settings)
+
+
+def test_a_model_that_is_not_there_is_a_clear_error(small_run: SmallRun) -> None:
+    settings = small_run.settings.model_copy(update={"bundle": "models:/nothing@champion"})
+    with pytest.raises(RegistryError, match="models:/nothing@champion"):
+        find_bundle(settings)
+    with pytest.raises(BundleError, match="is not a bundle"):
+        find_bundle(settings.model_copy(update={"bundle": "/nowhere"}))
+
+
+def test_the_registered_pyfunc_scores_like_the_scorer(small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow.set_tracking_uri(small_run.settings.mlflow_tracking_uri)
+    model = mlflow.pyfunc.load_model(f"models:/signaal/{small_run.result.registered_version}")
+    texts = ["Plukkers gezocht, het paspoort blijft op kantoor.", "Cat lost near the station."]
+    table = model.predict(pd.DataFrame({"text": texts}))
+    scores = open_scorer(small_run.settings.model_copy(update={"bundle": str(small_run.result.bundle.folder)})).score(texts)
+    for row, score in zip(table.to_dict("records"), scores, strict=True):
+        assert row["document_type"] == score.document_type
+        for label, found in score.indicators.items():
+            assert row[label] == pytest.approx(found.probability, abs=1e-6)
+            assert row[f"{label}_status"] == found.status
+    assert {column.name for column in model.metadata.signature.outputs} == set(table.columns)

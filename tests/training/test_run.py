@@ -1,0 +1,116 @@
+"""The whole way: fine-tune → calibrate → export → evaluate → log → register (serving it is in tests/serving)."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+
+from models.bundle import open_bundle
+from models.runtime import Scorer
+from models.settings import ModelSettings
+from tests.conftest import STEPS, SmallRun
+from training.cli import main
+from training.dataset import data_digest
+
+
+def test_a_run_leaves_a_sealed_bundle_that_scores(small_run: SmallRun) -> None:
+    bundle = open_bundle(small_run.result.bundle.folder)
+    assert bundle.manifest.data_digest == data_digest(small_run.data)
+    assert bundle.manifest.base.layers == 2
+    (score,) = Scorer.of_bundle(bundle, small_run.settings).score(["Plukkers gezocht voor de kas."])
+    assert all(0 < found.probability < 1 for found in score.indicators.values())
+
+
+def test_training_learns_something_even_in_a_few_steps(small_run: SmallRun) -> None:
+    client = MlflowClient(small_run.settings.mlflow_tracking_uri)
+    history = client.get_metric_history(small_run.result.bundle.manifest.run_id, "train/loss")
+    assert history[-1].step == STEPS
+    assert history[-1].value < 0.95 * history[0].value
+
+
+def test_mlflow_has_parameters_figures_data_and_plots(small_run: SmallRun) -> None:
+    client = MlflowClient(small_run.settings.mlflow_tracking_uri)
+    run = client.get_run(small_run.result.bundle.manifest.run_id)
+    assert run.data.params["lora_rank"] == "16"
+    assert run.data.params["data_digest"] == data_digest(small_run.data)
+    for metric in ("test/macro_f1", "test/label/debt_or_fees/f1", "test/language/nl/macro_f1", "baseline/keywords/macro_f1"):
+        assert metric in run.data.metrics
+    assert run.inputs.dataset_inputs[0].dataset.digest == data_digest(small_run.data)[:36]
+    artifacts = {Path(item.path).name for item in client.list_artifacts(run.info.run_id, "report")}
+    assert artifacts >= {
+        "report.html",
+        "report.json",
+        "precision_recall.png",
+        "reliability.png",
+        "languages.png",
+        "comparison.png",
+    }
+
+
+def test_the_registered_model_has_signature_and_example_and_no_pickle(small_run: SmallRun) -> None:
+    mlflow.set_tracking_uri(small_run.settings.mlflow_tracking_uri)
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/signaal/{small_run.result.registered_version}"))
+    info = mlflow.models.get_model_info(str(folder))
+    assert [column.name for column in info.signature.inputs] == ["text", "language"]
+    assert info.saved_input_example_info is not None
+    assert not [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".bin")]
+
+
+def test_the_report_stands_beside_the_baselines_with_intervals(small_run: SmallRun) -> None:
+    facts = json.loads((small_run.result.report.parent / "report.json").read_text())
+    assert set(facts["baselines"]) == {"keywords", "tfidf_logistic_regression"}
+    for entry in (facts["figures"], *facts["baselines"].values()):
+        low, high = entry["macro_f1_interval"]
+        assert 0 <= low <= high <= 1
+    assert set(facts["figures"]["languages"]) == {"nl", "en", "de", "fr", "es", "ro"}
+    html = small_run.result.report.read_text()
+    assert html.count("data:image/png;base64,") == 4
+    assert "95% interval" in html
+
+
+def test_the_card_says_what_it_is_not_for(small_run: SmallRun) -> None:
+    for needed in ("## Not for", "never persons", "Nothing is written about where the texts come from", "macro-F1"):
+        assert needed in small_run.result.bundle.card
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["signaal-train", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def test_evaluate_writes_the_same_figures_again(small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = str(small_run.result.bundle.folder)
+    assert call(monkeypatch, "evaluate", folder, str(small_run.data), "--output", str(tmp_path / "report")) == 0
+    facts = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert facts["figures"]["macro_f1"] == pytest.approx(small_run.result.figures["macro_f1"], abs=1e-6)
+    assert facts["model"]["bundle_digest"] == small_run.result.bundle.digest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--data", "/nowhere.jsonl"), "Cannot read the examples /nowhere.jsonl"),
+        (("evaluate", "/nowhere", "/nowhere.jsonl"), "/nowhere is not a bundle"),
+    ],
+)
+def test_known_errors_are_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert call(monkeypatch, *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in " ".join(error.split())
+    assert "Traceback" not in error
+
+
+def test_promote_moves_the_champion(small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", small_run.settings.mlflow_tracking_uri)
+    assert call(monkeypatch, "promote", small_run.result.registered_version) == 0
+    client = MlflowClient(small_run.settings.mlflow_tracking_uri, small_run.settings.mlflow_tracking_uri)
+    assert (
+        client.get_model_version_by_alias(ModelSettings().registered_model, "champion").version
+        == small_run.result.registered_version
+    )
