@@ -12,6 +12,7 @@ help:  ## this list
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
 	@touch $@
 
 # Two steps of installation: what serving needs, and the rest.

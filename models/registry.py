@@ -1,15 +1,12 @@
 """MLflow as the registry of models: find the champion, register a bundle, move an alias.
 
 A registered model is a ``pyfunc`` whose artifact is the bundle folder. Its Python code (``models.pyfunc_model``) is stored
-as source, not as a pickle.
+as source, not as a pickle. MLflow is imported only when there is a store to ask, so that a server without one starts at
+once.
 """
 
 import logging
 from pathlib import Path
-
-import mlflow
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import RegistryError
@@ -49,6 +46,9 @@ def champion_version(settings: ModelSettings) -> str | None:
     uri = settings.mlflow_tracking_uri
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return None
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
     try:
         return str(MlflowClient(uri, uri).get_model_version_by_alias(settings.registered_model, CHAMPION).version)
     except MlflowException as error:
@@ -58,6 +58,9 @@ def champion_version(settings: ModelSettings) -> str | None:
 
 
 def _from_registry(model_uri: str, settings: ModelSettings) -> Bundle:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(settings.mlflow_tracking_uri)
     try:
@@ -73,6 +76,9 @@ def promote(version: str, settings: ModelSettings, alias: str = CHAMPION) -> Non
     Raises:
         RegistryError: there is no such version.
     """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
     uri = settings.mlflow_tracking_uri
     try:
         client = MlflowClient(uri, uri)

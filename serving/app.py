@@ -27,8 +27,7 @@ DESCRIPTION = (
     "those are. An indicator is a reason for a trained person to look; it is not a verdict on anyone."
 )
 INTENDED_USE = (
-    "Help trained people decide which texts to look at first, and where in a text to look. "
-    "It scores texts, never persons."
+    "Help trained people decide which texts to look at first, and where in a text to look. It scores texts, never persons."
 )
 NOT_FOR = [
     "Deciding anything about a person without a trained person who looks at the case.",

@@ -39,7 +39,7 @@ async def read_score_request(request: Request) -> ScoreRequest:
     try:
         data = parse_json(raw)
     except ValueError as error:
-        raise ProblemError(NOT_JSON, f"The body must be JSON. {error}") from None
+        raise _not_json(f"The body must be JSON. {error}") from None
     try:
         return ScoreRequest.model_validate(data, context=limits)
     except ValidationError as error:
@@ -51,7 +51,7 @@ async def read_score_request(request: Request) -> ScoreRequest:
 
 
 def score_request_schema(settings: ServingSettings) -> dict[str, Any]:
-    """JSON Schema of the request with this server's limits, for OpenAPI, which cannot see a body that is read by hand."""
+    """JSON Schema of the request with this server's limits; OpenAPI cannot see a body that is read by hand."""
     schema = ScoreRequest.model_json_schema()
     ad = schema.pop("$defs")["Ad"]
     ad["properties"]["text"] |= {"minLength": 1, "maxLength": settings.max_characters}
@@ -86,13 +86,15 @@ async def _read(request: Request, limit: int) -> bytes:
             if len(body) > limit:
                 raise _too_large(limit)
     except ClientDisconnect:
-        raise ProblemError(NOT_JSON, "The body ended before it was complete.") from None
+        raise _not_json("The body ended before it was complete.") from None
     return bytes(body)
+
+
+def _not_json(detail: str) -> ProblemError:
+    return ProblemError(NOT_JSON, detail, [FieldError(field="body", pointer="#", detail=detail)])
 
 
 def _too_large(limit: int) -> ProblemError:
     detail = f"The body may have {limit} bytes; send fewer ads at once."
     # The rest of the body is not read, so the connection cannot be used again.
-    return ProblemError(
-        TOO_LARGE, detail, [FieldError(field="body", pointer="#", detail=detail)], {"Connection": "close"}
-    )
+    return ProblemError(TOO_LARGE, detail, [FieldError(field="body", pointer="#", detail=detail)], {"Connection": "close"})

@@ -99,7 +99,10 @@ def parse_json(raw: bytes) -> Any:
         # "keys": the parser would otherwise keep short strings, and so parts of ads, in a cache.
         return from_json(raw, cache_strings="keys", allow_inf_nan=False)
     except ValueError as error:
-        raise ValueError(f"{str(error).capitalize()}.") from None
+        said = str(error)
+        if "hex escape" in said:
+            said += "; half of a surrogate pair is no character"
+        raise ValueError(f"{said[:1].upper()}{said[1:]}.") from None
 
 
 def field_errors(error: ValidationError | RequestValidationError) -> list[FieldError]:

@@ -61,9 +61,7 @@ class Ad(BaseModel):
 
     id: Annotated[
         str,
-        Field(
-            min_length=1, max_length=200, description="Your name for this ad; unique in the request.", examples=["a1"]
-        ),
+        Field(min_length=1, max_length=200, description="Your name for this ad; unique in the request.", examples=["a1"]),
     ]
     text: Annotated[
         str,
@@ -139,9 +137,7 @@ class ScoreRequest(BaseModel):
         objects = [([], data), *((["ads", i], ad) for i, ad in enumerate(ads if isinstance(ads, list) else []))]
         for place, thing in objects:
             if isinstance(thing, dict) and len(thing) > 20:
-                raise PydanticCustomError(
-                    "too_many_fields", "The object has far more fields than the contract.", {"at": place}
-                )
+                raise PydanticCustomError("too_many_fields", "The object has far more fields than the contract.", {"at": place})
         return data
 
     @field_validator("indicators")
@@ -149,9 +145,7 @@ class ScoreRequest(BaseModel):
     def _indicators_differ(cls, indicators: list[str] | None) -> list[str] | None:
         for place, label in enumerate(indicators or []):
             if label in (indicators or [])[:place]:
-                raise PydanticCustomError(
-                    "duplicate_indicator", "'{label}' is listed twice.", {"label": label, "at": [place]}
-                )
+                raise PydanticCustomError("duplicate_indicator", "'{label}' is listed twice.", {"label": label, "at": [place]})
         return indicators
 
     @field_validator("ads")

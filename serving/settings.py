@@ -1,8 +1,11 @@
 """Settings of this room, from the environment (``SIGNAAL_SERVE_*``)."""
 
+from collections.abc import Collection
+
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.settings import ModelSettings
 from serving.errors import SettingsError
 
 PREFIX = "SIGNAAL_SERVE_"
@@ -55,7 +58,23 @@ def load_settings(**overrides: object) -> ServingSettings:
     try:
         return ServingSettings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        where = f"--{name.replace('_', '-')}" if name in given else PREFIX + name.upper()
-        raise SettingsError(f"{where}: {first['msg']}.") from error
+        raise _bad_value(error, PREFIX, given) from error
+
+
+def load_model_settings() -> ModelSettings:
+    """Read the settings of the models room (``SIGNAAL_*``).
+
+    Raises:
+        SettingsError: a value cannot be used; the message names the variable.
+    """
+    try:
+        return ModelSettings()
+    except ValidationError as error:
+        raise _bad_value(error, "SIGNAAL_", ()) from error
+
+
+def _bad_value(error: ValidationError, prefix: str, given: Collection[str]) -> SettingsError:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    where = f"--{name.replace('_', '-')}" if name in given else prefix + name.upper()
+    return SettingsError(f"{where}: {first['msg']}.")

@@ -15,15 +15,17 @@ import mlflow
 import numpy as np
 
 from models.base import DEFAULT_BASE, base_encoder_folder, sha256_of
-from models.bundle import BaseReference, Bundle, save_weights, seal, weights_digest
+from models.bundle import BaseReference, Bundle, seal, weights_digest
 from models.calibration import Calibration, fit_calibration
 from models.example import LabelledExample, Split
 from models.network import SignaalModel, merged
-from models.onnx_graph import export_onnx, graph_path
+from models.onnx_export import export_onnx
+from models.onnx_graph import graph_path
 from models.runtime import GraphRunner, RawScore, Scorer
 from models.scores import ModelIdentity
 from models.settings import ModelSettings
 from models.taxonomy import PACKAGED, Taxonomy, packaged_taxonomy
+from models.weights import save_weights
 from training.baselines import baseline_figures
 from training.card import model_card
 from training.dataset import data_digest, document_type_indices, label_matrix, load_splits

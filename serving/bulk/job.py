@@ -69,10 +69,8 @@ def format_of(path: Path) -> Format:
         raise BulkError(f"The name of {path} does not say its format; it should end in {', '.join(SUFFIXES)}.") from None
 
 
-def score_file(
-    job: Job, open_scorer: "Callable[[], Scorer]", taxonomy: Taxonomy, settings: ServingSettings, console: Console
-) -> State | None:
-    """Score a file; returns what was done in all, earlier parts of a resumed job included, or None if it was done before.
+def score_file(job: Job, open_scorer: "Callable[[], Scorer]", settings: ServingSettings, console: Console) -> State | None:
+    """Score a file; returns what was done in all, earlier runs of the job included, or None if it was complete before.
 
     Everything that can be checked without a model is checked before one is loaded.
 
@@ -84,7 +82,7 @@ def score_file(
     out_format = format_of(job.out)
     if paths.already_done(resume=job.resume):
         return None
-    limits = Limits(settings.max_ads, settings.max_characters, taxonomy.label_ids)
+    limits = Limits(settings.max_ads, settings.max_characters, label_ids=())
     source = _open_input(job, limits, settings)
     with job.source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -190,9 +188,15 @@ class _Run:
                     found.append(None)
                     # The error's message may hold the text; its kind does not.
                     kept = {"record": ad.model_dump(exclude_none=True)}
-                    self._reject(line, f"The model failed on this text ({type(error).__name__}).", Entry(line, self._journal.place, kept=kept))
+                    self._reject(
+                        line,
+                        f"The model failed on this text ({type(error).__name__}).",
+                        Entry(line, self._journal.place, kept=kept),
+                    )
             if len(pairs) > 1 and not any(found):
-                raise BulkError(f"The model fails on every text ({type(first).__name__}); nothing of this batch was written.") from None
+                raise BulkError(
+                    f"The model fails on every text ({type(first).__name__}); nothing of this batch was written."
+                ) from None
             return found
 
     def _score(self, ads: list[Ad]) -> list[AdScore]:
@@ -203,7 +207,10 @@ class _Run:
 
     def _count(self, score: AdScore) -> None:
         for label, one in (score.indicators | score.counter_indicators).items():
-            for status, counts in ((Status.PRESENT, self._journal.state.present), (Status.UNCERTAIN, self._journal.state.uncertain)):
+            for status, counts in (
+                (Status.PRESENT, self._journal.state.present),
+                (Status.UNCERTAIN, self._journal.state.uncertain),
+            ):
                 if one.status is status:
                     counts[label] = counts.get(label, 0) + 1
 
@@ -211,6 +218,6 @@ class _Run:
         self._journal.reject(line, reason, entry.kept or {})
         self._reported += 1
         if self._reported <= MOST_REPORTED:
-            self._console.print(f"line {line}: {reason}", markup=False, highlight=False)
+            self._console.print(f"line {line}: {reason}", markup=False, highlight=False, soft_wrap=True)
         elif self._reported == MOST_REPORTED + 1:
             self._console.print(f"More lines are rejected; {self._journal.paths.rejected} will list all.", markup=False)

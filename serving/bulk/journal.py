@@ -1,8 +1,8 @@
 """What a job has done so far, on disk, such that a kill at any moment costs no line and writes none twice.
 
-Results and rejected lines are appended to two partial files; after each batch both are synced, and then a small state file
-is replaced in one step. It says how long the partial files are and where in the input to go on; what is longer after a
-kill is cut off. The output gets its name only when it is complete.
+Results and rejected lines are appended to two partial files; after each batch both are synced, and then a small state
+file is replaced in one step. It says how long the partial files are and where in the input to go on; what is longer
+after a kill is cut off. The output gets its name only when it is complete.
 """
 
 import json
@@ -135,7 +135,7 @@ class Journal:
             file.write(self.state.model_dump_json())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(self.paths.new_state, self.paths.state)
+        self.paths.new_state.replace(self.paths.state)
 
 
 def finish(paths: Paths, state: State, convert: Callable[[Path, Path], None] | None) -> None:
@@ -147,12 +147,12 @@ def finish(paths: Paths, state: State, convert: Callable[[Path, Path], None] | N
     if state.rejected == 0:
         paths.rejected_partial.unlink(missing_ok=True)
     elif paths.rejected_partial.exists():
-        os.replace(paths.rejected_partial, paths.rejected)
+        paths.rejected_partial.replace(paths.rejected)
     if convert is None and paths.partial.exists():
-        os.replace(paths.partial, paths.out)
+        paths.partial.replace(paths.out)
     elif convert is not None and paths.partial.exists():
         convert(paths.partial, paths.converting)
-        os.replace(paths.converting, paths.out)
+        paths.converting.replace(paths.out)
         paths.partial.unlink()
     paths.state.unlink()
 
@@ -191,6 +191,7 @@ def _append_to(path: Path, size: int) -> BinaryIO:
         if os.fstat(file.fileno()).st_size < size:
             raise BulkError(f"{path} lost data since the job was stopped; delete the .state.json beside it to begin anew.")
         file.truncate(size)
+        file.seek(size)  # or tell() goes on from the old end until something is written
     except BlockingIOError as error:
         file.close()
         raise BulkError(f"Another process is writing {path}; wait until it has ended.") from error

@@ -30,10 +30,10 @@ class ParquetInput:
     def _open(self) -> pyarrow.parquet.ParquetFile:
         try:
             return pyarrow.parquet.ParquetFile(self._path)
-        except OSError as error:
-            raise BulkError(f"Cannot read {self._path}: {error.strerror or error}.") from error
-        except pyarrow.ArrowException as error:
-            raise BulkError(f"{self._path} is not a Parquet file: {error}") from error
+        except (pyarrow.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise BulkError(f"Cannot read {self._path}: {error.strerror or error}.") from error
+            raise BulkError(f"{self._path} is not a Parquet file, or damaged: {_one_line(error)}") from error
 
     def entries(self, start: Place) -> Iterator[Entry]:
         """Every row from ``start`` on; row groups that lie behind are not read."""
@@ -48,7 +48,7 @@ class ParquetInput:
                         if row > start.done:
                             yield self._entry(batch, index, row)
             except (pyarrow.ArrowException, OSError) as error:
-                raise BulkError(f"{self._path} is damaged after row {row}: {error}") from error
+                raise BulkError(f"{self._path} is damaged after row {row}: {_one_line(error)}") from error
 
     def _entry(self, batch: pyarrow.RecordBatch, index: int, row: int) -> Entry:
         values: dict[str, Any] = {}
@@ -62,3 +62,7 @@ class ParquetInput:
         except RecordError as error:
             return Entry(row, Place(row, row), reason=str(error), kept={"row": row, "values": values})
         return Entry(row, Place(row, row), ad)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -34,7 +34,11 @@ class Columns:
             BulkError: names the column and those that there are.
         """
         names = list(present)
-        for name, option in ((self.text, "--text-column"), (self.id, "--id-column"), (self.language, "--language-column")):
+        for name, option in (
+            (self.text, "--text-column"),
+            (self.id, "--id-column"),
+            (self.language, "--language-column"),
+        ):
             if name is not None and name not in names:
                 there = ", ".join(names[:20])
                 raise BulkError(

@@ -51,7 +51,7 @@ class Lines:
     def __init__(self, file: BinaryIO, start: Place, limit: int) -> None:
         if start.done:
             file.seek(start.done)
-        self._file, self._limit = file, limit
+        self._file, self.limit = file, limit
         self.place = Place(file.tell(), start.line)
         self.mark()
 
@@ -71,19 +71,35 @@ class Lines:
         return kept_bytes(bytes(self._read))
 
     def __iter__(self) -> Iterator[bytes]:
-        while line := self._file.readline(self._limit):
+        while line := self._file.readline(self.limit):
             length = len(line)
-            while not line.endswith(b"\n") and (more := self._file.readline(self._limit)):
+            while not line.endswith(b"\n") and (more := self._file.readline(self.limit)):
                 # Too long: read to its end for the position's sake, keep nothing.
                 length, self.too_long = length + len(more), True
                 if more.endswith(b"\n"):
                     break
             self.place = Place(self.place.done + length, self.place.line + 1)
-            self._read += line
-            # A record may have many lines (an unclosed quotation mark!); it must not fill the memory either.
-            if len(self._read) > self._limit:
-                self.too_long = True
+            # A record may have many lines (an unclosed quotation mark!); together they must not fill the memory either.
+            self.too_long = self.too_long or len(self._read) + len(line) > self.limit
+            if not self.too_long:
+                self._read += line
             yield line
+
+
+class DecodedLines:
+    """What a CSV reader reads. A record that is too long ends in an error there; the next line then begins a new one."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines, self._left = lines, iter(lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._left)
+        if self._lines.too_long:
+            raise csv.Error(f"the record is longer than {self._lines.limit} bytes")
+        return line.decode("utf-8", "surrogateescape")
 
 
 class NdjsonInput:
@@ -94,7 +110,7 @@ class NdjsonInput:
     def __init__(self, path: Path, columns: Columns, limits: Limits, max_line_bytes: int) -> None:
         open_text(path).close()
         self.total = path.stat().st_size
-        self._path, self._columns, self._limits, self._max = path, columns, limits, max_line_bytes
+        self._path, self._columns, self.limits, self._max = path, columns, limits, max_line_bytes
 
     def entries(self, start: Place) -> Iterator[Entry]:
         """Every line from ``start`` on."""
@@ -115,7 +131,7 @@ class NdjsonInput:
                 raise RecordError(f"Not JSON. {error}") from None
             if not isinstance(values, dict):
                 raise RecordError("Not a JSON object.")
-            ad = ad_from(values, self._columns, lines.first_line, self._limits)
+            ad = ad_from(values, self._columns, lines.first_line, self.limits)
         except RecordError as error:
             return Entry(lines.first_line, lines.place, reason=str(error), kept=lines.kept)
         return Entry(lines.first_line, lines.place, ad)
@@ -127,37 +143,32 @@ class CsvInput:
     unit = "bytes"
 
     def __init__(self, path: Path, columns: Columns, limits: Limits, max_line_bytes: int) -> None:
-        self._path, self._columns, self._limits, self._max = path, columns, limits, max_line_bytes
+        self._path, self._columns, self.limits, self._max = path, columns, limits, max_line_bytes
         csv.field_size_limit(max_line_bytes)
         self._delimiter, self._header, self._body = self._read_header()
         columns.check(self._header, path)
         self.total = path.stat().st_size
 
     def _read_header(self) -> tuple[str, list[str], Place]:
+        found: list[tuple[str, list[str], Place]] = []
         for delimiter in DELIMITERS:
             with open_text(self._path) as file:
                 lines = Lines(file, Place(), self._max)
                 try:
-                    header = next(csv.reader(self._decoded(lines), delimiter=delimiter), None)
+                    header = next(csv.reader(DecodedLines(lines), delimiter=delimiter), None)
                 except csv.Error as error:
                     raise BulkError(f"{self._path} has no CSV header: {error}.") from error
                 if not header:
                     raise BulkError(f"{self._path} is empty; its first line must name the columns.")
-                if self._columns.text in header:
-                    return delimiter, header, lines.place
-                if delimiter == ",":
-                    comma = (delimiter, header, lines.place)
-        return comma
-
-    @staticmethod
-    def _decoded(lines: Lines) -> Iterator[str]:
-        return (line.decode("utf-8", "surrogateescape") for line in lines)
+                found.append((delimiter, header, lines.place))
+        fitting = (one for one in found if self._columns.text in one[1])
+        return next(fitting, max(found, key=lambda one: len(one[1])))
 
     def entries(self, start: Place) -> Iterator[Entry]:
         """Every record from ``start`` on."""
         with open_text(self._path) as file:
             lines = Lines(file, start if start.done else self._body, self._max)
-            reader = csv.reader(self._decoded(lines), delimiter=self._delimiter)
+            reader = csv.reader(DecodedLines(lines), delimiter=self._delimiter)
             while True:
                 try:
                     row = next(reader)
@@ -172,8 +183,6 @@ class CsvInput:
 
     def _entry(self, row: list[str], lines: Lines) -> Entry:
         try:
-            if lines.too_long:
-                raise RecordError(f"The record is longer than {self._max} bytes.")
             if len(row) != len(self._header):
                 raise RecordError(f"The record has {len(row)} fields, the header {len(self._header)}.")
             values = dict(zip(self._header, row, strict=True))
@@ -181,7 +190,7 @@ class CsvInput:
                 "".join(row).encode("utf-8")
             except UnicodeEncodeError:
                 raise RecordError("Not UTF-8.") from None
-            ad = ad_from(values, self._columns, lines.first_line, self._limits)
+            ad = ad_from(values, self._columns, lines.first_line, self.limits)
         except RecordError as error:
             return Entry(lines.first_line, lines.place, reason=str(error), kept=lines.kept)
         return Entry(lines.first_line, lines.place, ad)

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from labeling.corpus_files import corpus_paths, read_corpus
-from models.bundle import RELEASED, load_weights, open_bundle
+from models.bundle import RELEASED, open_bundle
 from models.runtime import Scorer
 from models.settings import ModelSettings
+from models.weights import load_weights
 from models.windows import padded
 
 TEXTS = 400

@@ -5,9 +5,10 @@ import onnxruntime
 import pytest
 import torch
 
-from models.bundle import load_weights
 from models.network import SignaalModel
-from models.onnx_graph import OUTPUTS, export_onnx
+from models.onnx_export import export_onnx
+from models.onnx_graph import OUTPUTS
+from models.weights import load_weights
 from tests.conftest import SmallRun
 
 SHAPES = [(1, 3), (2, 40), (5, 17)]

@@ -1,0 +1,168 @@
+"""``signaal-serve``: score ads over HTTP, or whole files."""
+
+import functools
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+
+from models.errors import ModelError
+from models.registry import open_scorer
+from serving.app import create_app
+from serving.bulk.job import Format, Job, format_of, score_file
+from serving.bulk.journal import Paths, State
+from serving.bulk.records import Columns
+from serving.errors import BulkError, ServingError, SettingsError
+from serving.settings import load_model_settings, load_settings
+
+app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+SOME_REJECTED = 3
+
+
+@app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8080].", show_default=False)] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Listen beyond this machine. There is no sign-in yet.")
+    ] = False,
+) -> None:
+    """Start the scoring API, with a page to try it at /.
+
+    The first start fetches the base encoder (95 MB) and builds the graph; later ones take seconds. Which model it serves:
+    the MLflow champion when there is one, else the released model (SIGNAAL_BUNDLE).
+    """
+    settings = load_settings(host=host, port=port)
+    if not allow_remote and not _is_loopback(settings.host):
+        raise SettingsError(
+            f"{settings.host} can be reached by other machines, and there is no sign-in yet. "
+            "Put a proxy that signs callers in before it, and add --allow-remote."
+        )
+    failures: list[Exception] = []
+
+    def end(error: Exception) -> None:
+        failures.append(error)
+        os.kill(os.getpid(), signal.SIGINT)  # a server without a model is of no use: end it in order
+
+    application = create_app(functools.partial(open_scorer, load_model_settings()), settings, on_load_failure=end)
+    listening = _listen(settings.host, settings.port)
+    host, port = listening.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _say(f"Signaal listens on {url} (a page to try it is there too); the model is being loaded.")
+    config = uvicorn.Config(application, log_config=None, access_log=False, timeout_keep_alive=30)
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        if not failures:
+            raise
+    if failures and not isinstance(failures[0], ModelError):
+        raise typer.Exit(1)  # unforeseen: it is in the log, with the way to it
+    if failures:
+        raise failures[0]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything slow is done, so that one in use is told at once."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --host or --port."
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="NDJSON, CSV or Parquet file with one ad a line (row).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .ndjson (everything), .csv or .parquet (flat).")],
+    text_column: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
+    id_column: Annotated[
+        str | None, typer.Option(help="Field that holds the id [default: 'id' if there is one, else the line].")
+    ] = None,
+    language_column: Annotated[
+        str | None, typer.Option(help="Field that holds the language [default: 'language' if there is one].")
+    ] = None,
+    input_format: Annotated[str | None, typer.Option("--format", help="ndjson, csv or parquet [default: by the name].")] = None,
+    indicators: Annotated[str | None, typer.Option(help="Only these labels, with commas between.")] = None,
+    evidence: Annotated[bool, typer.Option("--evidence/--no-evidence", help="Whether to give the words, too.")] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped job.")] = False,
+) -> None:
+    """Score a whole file as a stream; memory stays constant. Exit code 3 when some lines could not be scored.
+
+    Lines that cannot be scored are kept aside, with their number and the reason, in OUTPUT.rejected.ndjson.
+    """
+    job = Job(
+        source=file,
+        out=output,
+        source_format=_format(input_format) if input_format else format_of(file),
+        columns=Columns(text_column, id_column, language_column),
+        labels=tuple(name.strip() for name in indicators.split(",")) if indicators else None,
+        evidence=evidence,
+        resume=resume,
+    )
+    open_model = functools.partial(open_scorer, load_model_settings())
+    try:
+        state = score_file(job, open_model, load_settings(), console)
+    except KeyboardInterrupt:
+        _say("Stopped. What is scored is kept; continue with the same command and --resume.")
+        raise typer.Exit(130) from None
+    except OSError as error:
+        place = error.filename or output
+        raise BulkError(f"{place}: {error.strerror or error}. What is scored is kept; continue with --resume.") from error
+    if state is None:
+        _say(f"{output} is already complete; there is nothing to do.")
+        return
+    console.print(_summary(state))
+    _say(f"{state.scored} scored in {state.seconds:.0f} s, {state.rejected} rejected; results: {output}")
+    if state.rejected:
+        _say(f"rejected lines: {Paths(output).rejected}")
+        raise typer.Exit(SOME_REJECTED)
+
+
+def _say(message: str) -> None:
+    """One line, whatever the width; names of files are not markup."""
+    console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+def _format(name: str) -> Format:
+    for known in ("ndjson", "csv", "parquet"):
+        if name == known:
+            return known
+    raise SettingsError(f"--format: '{name}' is none of ndjson, csv, parquet.")
+
+
+def _summary(state: State) -> Table:
+    table = Table("label", "present", "uncertain")
+    for label in state.key.labels:
+        table.add_row(label, str(state.present.get(label, 0)), str(state.uncertain.get(label, 0)))
+    return table
+
+
+def main() -> None:
+    """Console script: known errors become one line and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    for chatty in ("alembic", "mlflow", "httpx", "onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        app()
+    except (ModelError, ServingError) as error:
+        _say(f"error: {error}")
+        raise SystemExit(2) from error
