@@ -60,6 +60,7 @@ def champion_version(settings: ModelSettings) -> str | None:
 def _from_registry(model_uri: str, settings: ModelSettings) -> Bundle:
     import mlflow
     from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
 
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(settings.mlflow_tracking_uri)
@@ -67,7 +68,8 @@ def _from_registry(model_uri: str, settings: ModelSettings) -> Bundle:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{model_uri} cannot be had from {settings.mlflow_tracking_uri}: {error}") from error
-    return open_bundle(folder / "artifacts" / BUNDLE_ARTIFACT)
+    artifacts = Model.load(folder).flavors["python_function"]["artifacts"]
+    return open_bundle(folder / artifacts[BUNDLE_ARTIFACT]["path"])
 
 
 def promote(version: str, settings: ModelSettings, alias: str = CHAMPION) -> None:

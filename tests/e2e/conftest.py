@@ -88,27 +88,27 @@ def _address_when_ready(server: uvicorn.Server) -> str:
     raise TimeoutError("The server was not ready within a minute.")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(scorer: Scorer) -> Iterator[str]:
     with serving(telling(scorer, scorer.calibration.evidence_threshold)) as where:
         yield where
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def all_evidence_address(scorer: Scorer) -> Iterator[str]:
     """Of a server for which the whole text is evidence, whatever stands in it."""
     with serving(telling(scorer, 0.0)) as where:
         yield where
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plain_address(scorer: Scorer) -> Iterator[str]:
     """Of a server whose scorer decides as it is."""
     with serving(scorer) as where:
         yield where
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"THE PLAYGROUND IS NOT TESTED: there is no {CHROMIUM}. Install it: apt-get install chromium")

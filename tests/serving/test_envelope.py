@@ -18,7 +18,7 @@ class Choking(Scorer):
     """The real scorer, but it fails on texts that hold the secret, and says them in its error."""
 
     def __init__(self, real: Scorer) -> None:
-        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity)
+        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity, metrics=real.metrics)
 
     def score(
         self,

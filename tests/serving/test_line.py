@@ -21,7 +21,7 @@ class Gated(Scorer):
     """The real scorer behind a gate: after the probe, each call waits until the gate is open."""
 
     def __init__(self, real: Scorer) -> None:
-        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity)
+        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity, metrics=real.metrics)
         self.gate, self.inside, self.seen = threading.Event(), threading.Event(), []  # type: ignore[var-annotated]
 
     def score(

@@ -70,9 +70,9 @@ def test_the_interval_holds_the_value_and_narrows_with_more_scenarios() -> None:
 
 
 def test_texts_of_one_scenario_are_drawn_together() -> None:
-    truth, p = one_label([1, 1, 1, 1, 0, 0], [0.9, 0.9, 0.1, 0.1, 0.1, 0.1])
+    truth, p = one_label([1] * 40, ([0.9, 0.9] * 6 + [0.1, 0.1] * 4) * 2)
     apart = bootstrap_f1(predictions(truth, p))["labels"][TAXONOMY.label_ids[0]]
-    together = bootstrap_f1(predictions(truth, p, ["x", "x", "y", "y", "z", "z"]))["labels"][TAXONOMY.label_ids[0]]
+    together = bootstrap_f1(predictions(truth, p, [str(i // 2) for i in range(40)]))["labels"][TAXONOMY.label_ids[0]]
     assert together[1] - together[0] > apart[1] - apart[0]
 
 

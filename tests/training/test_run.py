@@ -110,7 +110,5 @@ def test_promote_moves_the_champion(small_run: SmallRun, monkeypatch: pytest.Mon
     monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", small_run.settings.mlflow_tracking_uri)
     assert call(monkeypatch, "promote", small_run.result.registered_version) == 0
     client = MlflowClient(small_run.settings.mlflow_tracking_uri, small_run.settings.mlflow_tracking_uri)
-    assert (
-        client.get_model_version_by_alias(ModelSettings().registered_model, "champion").version
-        == small_run.result.registered_version
-    )
+    champion = client.get_model_version_by_alias(ModelSettings().registered_model, "champion")
+    assert str(champion.version) == small_run.result.registered_version

@@ -136,7 +136,7 @@ class Fussy(Scorer):
     """The real scorer, but it fails on some texts, with an error that says them."""
 
     def __init__(self, real: Scorer, fails: Callable[[str], bool]) -> None:
-        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity)
+        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity, metrics=real.metrics)
         self.fails = fails
 
     def score(
