@@ -15,11 +15,10 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from models.bundle import open_bundle
+from models.registry import BUNDLE_ARTIFACT
 from models.runtime import Scorer
 from models.scores import AdScore
 from models.settings import ModelSettings
-
-BUNDLE_ARTIFACT = "bundle"
 
 
 class SignaalPyfunc(PythonModel):

@@ -5,15 +5,12 @@ as source, not as a pickle. MLflow is imported only when there is a store to ask
 once.
 """
 
-import logging
 from pathlib import Path
 
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import RegistryError
 from models.runtime import Scorer
 from models.settings import ModelSettings
-
-log = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 BUNDLE_ARTIFACT = "bundle"

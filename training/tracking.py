@@ -20,7 +20,8 @@ from mlflow.types import ColSpec, DataType, Schema
 import models
 from models.bundle import Bundle
 from models.example import Split
-from models.pyfunc_model import BUNDLE_ARTIFACT, flat_row
+from models.pyfunc_model import flat_row
+from models.registry import BUNDLE_ARTIFACT
 from models.runtime import Scorer
 from models.settings import ModelSettings
 from training.settings import TrainingSettings
