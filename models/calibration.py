@@ -100,8 +100,8 @@ def choose_thresholds(probabilities: Array, targets: Array) -> tuple[float, floa
 
     ``present_from`` maximises F1, and where several do (or nearly: within half a point) the middle of them, kept within
     0.35–0.7 so that a few validation examples cannot push it to an extreme. ``absent_below`` is the highest threshold that
-    leaves at most ``MISSED_SHARE`` of the positives below it, never above ``present_from``, and not below 0.05, where only
-    one text in twenty would reward a look.
+    leaves at most ``MISSED_SHARE`` of the positives below it, but at most half of ``present_from`` (what is nearly present is not
+    absent), and not below 0.05, where only one text in twenty would reward a look.
 
     Args:
         probabilities: [examples], calibrated.
@@ -116,7 +116,7 @@ def choose_thresholds(probabilities: Array, targets: Array) -> tuple[float, floa
     present_from = float(np.clip(np.median(good), 0.35, 0.7))
     ordered = np.sort(probabilities[positive])
     may_miss = int(np.floor(MISSED_SHARE * len(ordered)))
-    absent_below = float(min(ordered[may_miss], 0.8 * present_from))
+    absent_below = float(min(ordered[may_miss], 0.5 * present_from))
     return max(absent_below, 0.05), present_from
 
 
