@@ -23,7 +23,7 @@ $(VENV)/serving: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/everything: $(VENV)/serving
 	@echo "Installing what training and the tests need …"
-	$(PIP) --editable '.[train,dev]'
+	$(PIP) --editable '.[train,label,dev]'
 	@touch $@
 
 serve: $(VENV)/serving  ## start the scoring API and the playground on http://127.0.0.1:8080
@@ -45,7 +45,7 @@ format: $(VENV)/everything  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-corpus: $(VENV)/serving  ## check the authored corpus and count its labels
+corpus: $(VENV)/everything  ## check the authored corpus and count its labels
 	$(BIN)/signaal-label corpus check
 
 data/corpus.jsonl: $(wildcard labeling/corpus/*) $(wildcard labeling/*.py) | $(VENV)/serving

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from labeling.corpus_files import CORPUS_FOLDER, corpus_paths, read_corpus
-from labeling.corpus_report import corpus_report
+from labeling.corpus_report import NGRAM, CorpusReport, corpus_report
+from labeling.corpus_rules import Bounds, broken_bounds, broken_rules
 from labeling.errors import CorpusError, LabelingError
 from models.errors import ModelError
 from models.example import write_examples
@@ -18,21 +20,40 @@ from models.taxonomy import packaged_taxonomy
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 corpus_app = typer.Typer(no_args_is_help=True, help="The authored corpus.")
 app.add_typer(corpus_app, name="corpus")
-console = Console()
+console = Console(width=max(Console().width, 130))  # the table of counts has a column a language
 errors = Console(stderr=True)
 
 Folder = Annotated[Path, typer.Option(help="Folder with one *.jsonl file a language.")]
 
 
 @corpus_app.command()
-def check(folder: Folder = CORPUS_FOLDER) -> None:
-    """Check every line, and count labels by language. Exit code 1 when a rule is broken."""
+def check(
+    folder: Folder = CORPUS_FOLDER,
+    bounds: Annotated[bool, typer.Option(help="Also demand the counts that make a corpus whole.")] = True,
+) -> None:
+    """Check every line and the whole, and count labels by language. Exit code 1 when a rule or a bound is broken."""
     taxonomy = packaged_taxonomy()
     corpus = read_corpus(corpus_paths(folder), taxonomy)
     report = corpus_report(corpus, taxonomy)
+    console.print(_table(report))
+    console.print("splits: " + ", ".join(f"{split} {count}" for split, count in report.splits.most_common()))
+    problems = broken_rules(corpus)
+    if bounds:
+        problems += broken_bounds(report, taxonomy, Bounds())
+    if problems:
+        raise CorpusError(problems)
+    console.print("no rule is broken")
+
+
+def _table(report: CorpusReport) -> Table:
     languages = sorted(report.examples)
-    table = Table("", *languages, "all", title=f"{len(corpus)} examples, {report.without_indicator} without an indicator")
-    table.add_row("examples", *(str(report.examples[lang]) for lang in languages), str(len(corpus)))
+    title = f"{report.examples.total()} examples, {report.without_indicator} without an indicator"
+    table = Table(Column(no_wrap=True), *languages, "all", title=title, box=SIMPLE)
+    table.add_row("examples", *(str(report.examples[lang]) for lang in languages), str(report.examples.total()))
+    diversity = [report.diversity[lang] for lang in languages]
+    table.add_row("words", *(str(d.words) for d in diversity), str(sum(d.words for d in diversity)))
+    table.add_row("different words", *(str(d.different_words) for d in diversity), "")
+    table.add_row(f"repeated runs of {NGRAM} words", *(f"{d.repeated_ngrams:.1%}" for d in diversity), "")
     for heading, counts in (
         ("positives", report.positives),
         ("hard negatives", report.hard_negatives),
@@ -42,11 +63,7 @@ def check(folder: Folder = CORPUS_FOLDER) -> None:
         table.add_row(f"[bold]{heading}[/]")
         for name, by_language in counts.items():
             table.add_row(name, *(str(by_language[lang]) for lang in languages), str(by_language.total()))
-    console.print(table)
-    console.print("splits: " + ", ".join(f"{split} {count}" for split, count in report.splits.most_common()))
-    if report.problems:
-        raise CorpusError(report.problems)
-    console.print("no rule is broken")
+    return table
 
 
 @corpus_app.command()

@@ -4,9 +4,7 @@ from pathlib import Path
 import pytest
 
 from labeling.corpus_files import CorpusExample, corpus_paths, read_corpus, split_of
-from labeling.corpus_report import corpus_report
 from labeling.errors import CorpusError
-from models.taxonomy import packaged_taxonomy
 
 GOOD = {
     "id": "en-0001",
@@ -75,15 +73,6 @@ def test_a_split_never_moves() -> None:
     assert [split_of(s) for s in ("farm", "asparagus-bus", "nail-studio", "lorry")] == ["validation", "train", "train", "test"]
 
 
-def test_the_shipped_corpus_keeps_its_rules(corpus: list[CorpusExample]) -> None:
-    report = corpus_report(corpus, packaged_taxonomy())
-    assert report.problems == []
-    assert len(corpus) >= 300
-    assert set(report.examples) == {"nl", "en", "de", "fr", "es", "ro"}
-    assert all(count.total() >= 50 for count in report.positives.values())
-    assert report.without_indicator >= 0.4 * len(corpus)
-
-
 def test_every_label_of_the_corpus_has_evidence_and_spans_are_clean(corpus: list[CorpusExample]) -> None:
     for item in corpus:
         example = item.example
@@ -93,17 +82,7 @@ def test_every_label_of_the_corpus_has_evidence_and_spans_are_clean(corpus: list
             assert words == words.strip()
 
 
-def test_contact_details_and_templates_are_found(tmp_path: Path) -> None:
-    same = "we pick up the whole crew at the station every single morning"
-    lines = [
-        {**GOOD, "text": "Write to jan@farmwork.nl or call +31 6 2345 6789"},
-        {**GOOD, "id": "en-0002", "scenario": "a", "text": f"Farm: {same}"},
-        {**GOOD, "id": "en-0003", "scenario": "b", "text": f"Yard: {same}"},
-        {**GOOD, "id": "en-0004", "scenario": "b", "text": f"Call 06-00000000, {same}"},
-    ]
-    problems = corpus_report(read_corpus([corpus_file(tmp_path, *lines)]), packaged_taxonomy()).problems
-    assert [problem.rsplit(":", 2)[1:] for problem in problems][:2] == [
-        ["1", " an e-mail address"],
-        ["1", " a phone number that could be real"],
-    ]
-    assert {problem.split(": ")[0][-1] for problem in problems[2:]} == {"3", "4"}
+def test_zero_shot_languages_are_only_ever_tested_on(tmp_path: Path) -> None:
+    lines = [{**GOOD, "id": f"uk-{n:04}", "scenario": f"s-{n}"} for n in range(20)]
+    read = read_corpus([corpus_file(tmp_path, *lines, name="uk.jsonl")])
+    assert {item.example.split for item in read} == {"test"}
