@@ -43,7 +43,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSet
     folder = tmp_path_factory.mktemp("small-run")
     corpus = [item.example for item in read_corpus(corpus_paths())]
     data = folder / "data" / "corpus.jsonl"
-    some = [e for e in corpus if e.split == "train"] + [e for e in corpus if e.split != "train"][::3]
+    some = [e for e in corpus if e.split == "train"][::4] + [e for e in corpus if e.split != "train"][::8]
     write_examples(some, data)
     settings = model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{folder}/mlflow.db", "bundle": "auto"})
     training = TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from models.taxonomy import Taxonomy
-from training.report import template
+from training.report import report_markdown, template
 
 
 def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], **details: Any) -> str:
@@ -15,6 +15,6 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], **details: Any) -> 
         details: ``name``, ``version``, ``counts``, ``data_digest``, ``data_description``, ``base``, ``settings``,
             ``precision``, ``git_commit``.
     """
-    report = template("report.md").render(**facts)
+    report = report_markdown(facts)
     tables = report[report.index("| | value") :].replace("\n## ", "\n### ")
     return str(template("MODEL_CARD.md").render(taxonomy=taxonomy, figures_table=tables, **details))

@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from models.errors import ModelError
 from models.settings import ModelSettings
 from training.errors import TrainingError
 from training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from training.run import RunResult
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -43,7 +46,10 @@ def run(
     from training.run import run as run_training
 
     given = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
-    result = run_training(TrainingSettings(**given), ModelSettings())
+    _print_result(run_training(TrainingSettings(**given), ModelSettings()))
+
+
+def _print_result(result: "RunResult") -> None:
     low, high = result.figures["macro_f1_interval"]
     console.print(
         f"macro-F1 over the indicators on unseen test scenarios: [bold]{result.figures['macro_f1']:.3f}[/] ({low:.2f}–{high:.2f})"
@@ -73,6 +79,21 @@ def evaluate(
         table.add_row(name, f"{entry['f1']:.2f}", "–" if precision is None else f"{precision:.2f}", str(entry["support"]))
     console.print(table)
     console.print(f"macro-F1 over the indicators: [bold]{figures['macro_f1']:.3f}[/]\nreport: {report}")
+
+
+@app.command()
+def recalibrate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder; 'released' for the one that ships.")],
+    data: Annotated[Path | None, typer.Option(help=_default("data"), show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option(help=_default("output"), show_default=False)] = None,
+    version: Annotated[str | None, typer.Option(help=_default("version"), show_default=False)] = None,
+) -> None:
+    """Fit calibration and thresholds of BUNDLE anew on the validation split, without training; a new bundle comes out."""
+    from training.run import recalibrate as run_recalibration
+
+    given = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
+    opened = open_bundle(RELEASED if str(bundle) == "released" else bundle)
+    _print_result(run_recalibration(opened, TrainingSettings(**given), ModelSettings()))
 
 
 @app.command()

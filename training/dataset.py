@@ -1,53 +1,18 @@
-"""From a labelled-examples file to tensors: splits, windows, evidence targets per token."""
+"""From labelled examples to tensors: windows, evidence targets per token."""
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
+from random import Random
 from typing import Any
 
 import datasets
 import torch
 from torch import Tensor
 
-from models.example import SPLITS, LabelledExample, Split, read_examples
+from models.example import LabelledExample
 from models.network import FREE
 from models.taxonomy import Taxonomy
 from models.windows import Window, WindowMaker
-from training.errors import TrainingError
-
-
-def load_splits(path: Path, taxonomy: Taxonomy) -> dict[Split, list[LabelledExample]]:
-    """The examples of a file by split.
-
-    Raises:
-        ExampleError: a line breaks the schema.
-        TrainingError: an example has no split or an unknown label, or a scenario is in two splits.
-    """
-    splits: dict[Split, list[LabelledExample]] = {split: [] for split in SPLITS}
-    split_of_scenario: dict[str, Split] = {}
-    for number, example in enumerate(read_examples(path), start=1):
-        where = f"{path}: example {example.id or number}"
-        if example.split is None:
-            raise TrainingError(f"{where} has no split. Give each one of {', '.join(SPLITS)}.")
-        unknown = sorted(set(example.labels) - set(taxonomy.label_ids))
-        if unknown:
-            raise TrainingError(f"{where} has labels that taxonomy {taxonomy.version} lacks: {', '.join(unknown)}.")
-        if example.document_type is not None and example.document_type not in taxonomy.document_type_ids:
-            raise TrainingError(f"{where} has the unknown document type {example.document_type!r}.")
-        if example.scenario and split_of_scenario.setdefault(example.scenario, example.split) != example.split:
-            raise TrainingError(
-                f"{where}: its scenario {example.scenario!r} is in two splits; a model would be tested on what it saw."
-            )
-        splits[example.split].append(example)
-    empty = [split for split in SPLITS if not splits[split]]
-    if empty:
-        raise TrainingError(f"{path} has no example in the split {' and '.join(empty)}.")
-    return splits
-
-
-def data_digest(path: Path) -> str:
-    """SHA-256 of a data file: which examples exactly a model saw."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from training.augmentation import augmented
 
 
 def label_matrix(examples: Sequence[LabelledExample], labels: Sequence[str]) -> Tensor:
@@ -61,9 +26,9 @@ def document_type_indices(examples: Sequence[LabelledExample], taxonomy: Taxonom
     return [known.index(e.document_type) if e.document_type else -100 for e in examples]
 
 
-def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> datasets.Dataset:
+def rows_of(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> list[dict[str, Any]]:
     """One row a window: ``input_ids``, ``labels`` [labels], ``evidence`` [[label, first token, end token], …], ``free``
-    (labels present without a span), ``hard_negatives``, ``document_type``, ``length``.
+    (labels present without a span), ``hard_negatives``, ``document_type``.
 
     In a text of several windows a label belongs to those that hold one of its spans, or to all when it has none.
     """
@@ -87,10 +52,32 @@ def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker
                 "free": free,
                 "hard_negatives": [taxonomy.label_ids.index(label) for label in example.hard_negatives],
                 "document_type": kinds[window.text_index],
-                "length": len(window),
             }
         )
-    return datasets.Dataset.from_list(rows, features=_FEATURES)
+    return rows
+
+
+def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> datasets.Dataset:
+    """The windows of the examples as they are; a row as in ``rows_of``."""
+    return datasets.Dataset.from_list(rows_of(examples, taxonomy, maker), features=_FEATURES)
+
+
+def build_training_dataset(
+    examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker, *, augment_share: float, seed: int
+) -> datasets.Dataset:
+    """One row a text, ``windows``: its rows as in ``rows_of``, made anew from an augmented text each time it is drawn."""
+    draws = Random(seed)
+
+    def drawn(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        texts = [augmented(examples[index], draws, augment_share) for index in batch["index"]]
+        return {"windows": [rows_of([text], taxonomy, maker) for text in texts]}
+
+    return datasets.Dataset.from_dict({"index": list(range(len(examples)))}).with_transform(drawn)
+
+
+def text_lengths(examples: Sequence[LabelledExample]) -> list[int]:
+    """Characters of each text: good enough for putting texts of like length into a batch."""
+    return [len(example.text) for example in examples]
 
 
 _FEATURES = datasets.Features(
@@ -101,7 +88,6 @@ _FEATURES = datasets.Features(
         "free": datasets.List(datasets.Value("int32")),
         "hard_negatives": datasets.List(datasets.Value("int32")),
         "document_type": datasets.Value("int64"),
-        "length": datasets.Value("int32"),
     }
 )
 
@@ -113,7 +99,8 @@ def _tokens_of(window: Window, start: int, end: int) -> tuple[int, int] | None:
 
 
 class WindowCollator:
-    """Rows of ``build_dataset`` to the arguments of ``SignaalModel.forward``, padded to the longest.
+    """Rows of ``build_dataset`` or ``build_training_dataset`` to the arguments of ``SignaalModel.forward``, padded to the
+    longest.
 
     Args:
         pad_id: the padding token.
@@ -127,6 +114,7 @@ class WindowCollator:
         self.hard_negative_weight = hard_negative_weight
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        rows = [window for row in rows for window in row.get("windows", [row])]
         longest = max(len(row["input_ids"]) for row in rows)
         labels = torch.tensor([row["labels"] for row in rows])
         ids = torch.full((len(rows), longest), self.pad_id)

@@ -5,8 +5,8 @@ alike, so they are drawn together), 1,000 draws, fixed seed.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import evaluate
@@ -55,6 +55,15 @@ class Predictions:
     def languages(self) -> list[str]:
         return [example.lang for example in self.examples]
 
+    def part(self, rows: NDArray[np.bool_]) -> "Predictions":
+        """The predictions of some rows; ``rows`` is [examples]."""
+        return replace(
+            self,
+            examples=[example for example, wanted in zip(self.examples, rows, strict=True) if wanted],
+            truth=self.truth[rows],
+            probabilities=self.probabilities[rows],
+        )
+
 
 def predict(scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[RawScore]) -> Predictions:
     """Calibrated predictions from raw scores."""
@@ -72,9 +81,15 @@ def predict(scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[R
     )
 
 
-def figures(scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[RawScore]) -> dict[str, Any]:
-    """All figures of a scorer on a split; the form of ``metrics.json``."""
-    p = predict(scorer, examples, raw)
+def figures(
+    scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[RawScore], trained_languages: Collection[str]
+) -> dict[str, Any]:
+    """All figures of a scorer on a split; the form of ``metrics.json``. Languages that training did not see have their own
+    figures in ``languages`` and one mean, ``zero_shot_macro_f1``; the others are over the trained languages alone."""
+    everything = predict(scorer, examples, raw)
+    rows = np.array([lang in trained_languages for lang in everything.languages])
+    p = everything.part(rows)
+    raw_of = [score for score, known in zip(raw, rows, strict=True) if known]
     indicators = len(scorer.taxonomy.indicators)
     scores = multi_label_scores(p)
     intervals = bootstrap_f1(p)
@@ -88,8 +103,9 @@ def figures(scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[R
         }
         for i, label in enumerate(scorer.taxonomy.label_ids)
     }
+    zero_shot = everything.part(~rows)
     return {
-        "examples": len(examples),
+        "examples": len(p.examples),
         "macro_f1": scores["macro_f1"],
         "macro_f1_interval": intervals["macro_f1"],
         "micro_f1": scores["micro_f1"],
@@ -97,31 +113,28 @@ def figures(scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[R
         "counter_indicator_macro_f1": float(
             np.mean([per_label[c]["f1"] for c in scorer.taxonomy.counter_indicator_ids] or [0.0])
         ),
-        "document_type_accuracy": document_type_accuracy(scorer, examples, raw),
+        "document_type_accuracy": document_type_accuracy(scorer, p.examples, raw_of),
         "false_alert_share": false_alert_share(p),
         "uncertain_share": float(p.uncertain[:, :indicators].mean()),
-        "evidence_token_f1": evidence_f1(p, raw, scorer.calibration.evidence_threshold),
+        "evidence_token_f1": evidence_f1(p, raw_of, scorer.calibration.evidence_threshold),
+        "zero_shot_macro_f1": multi_label_scores(zero_shot)["macro_f1"] if zero_shot.examples else None,
+        "zero_shot_macro_f1_interval": bootstrap_f1(zero_shot)["macro_f1"] if zero_shot.examples else None,
         "labels": per_label,
-        "languages": {language: _language_figures(p, language) for language in sorted(set(p.languages))},
+        "languages": {
+            language: {"zero_shot": language not in trained_languages, **_language_figures(everything, language)}
+            for language in sorted(set(everything.languages))
+        },
     }
 
 
-def _language_figures(p: Predictions, language: str) -> dict[str, Any]:
-    rows = np.array([lang == language for lang in p.languages])
-    part = Predictions(
-        p.taxonomy,
-        [e for e in p.examples if e.lang == language],
-        p.truth[rows],
-        p.probabilities[rows],
-        p.present_from,
-        p.absent_below,
-    )
-    scores = multi_label_scores(part)
+def _language_figures(everything: Predictions, language: str) -> dict[str, Any]:
+    p = everything.part(np.array([lang == language for lang in everything.languages]))
+    scores = multi_label_scores(p)
     return {
-        "examples": int(rows.sum()),
+        "examples": len(p.examples),
         "macro_f1": scores["macro_f1"],
-        "macro_f1_interval": bootstrap_f1(part)["macro_f1"],
-        "false_alert_share": false_alert_share(part),
+        "macro_f1_interval": bootstrap_f1(p)["macro_f1"],
+        "false_alert_share": false_alert_share(p),
         "label_f1": {name: entry["f1"] if entry["support"] else None for name, entry in scores["labels"].items()},
     }
 

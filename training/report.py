@@ -31,6 +31,13 @@ def template(name: str) -> Any:
     return environment.get_template(name)
 
 
+def report_markdown(facts: dict[str, Any]) -> str:
+    """The report's text and tables; ``facts`` as in ``write_report``."""
+    capabilities = facts["figures"]["indicator_check"].values()
+    languages = sorted({language for entry in capabilities for language in entry["languages"]})
+    return str(template("report.md").render(**facts, check_languages=languages))
+
+
 def write_report(folder: Path, facts: dict[str, Any], plots: dict[str, Path]) -> Path:
     """Write the report; returns the HTML file.
 
@@ -41,7 +48,7 @@ def write_report(folder: Path, facts: dict[str, Any], plots: dict[str, Path]) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    markdown = template("report.md").render(**facts)
+    markdown = report_markdown(facts)
     pictures = "".join(f"\n## {title}\n\n![{title}]({path.name})\n" for title, path in plots.items())
     (folder / "report.md").write_text(markdown + pictures, encoding="utf-8")
     encoded = {title: base64.b64encode(path.read_bytes()).decode() for title, path in plots.items()}

@@ -15,30 +15,35 @@ import mlflow
 import numpy as np
 
 from models.base import DEFAULT_BASE, base_encoder_folder, sha256_of
-from models.bundle import BaseReference, Bundle, seal, weights_digest
+from models.bundle import WEIGHT_FILES, BaseReference, Bundle, seal, verified_base, weights_digest
 from models.calibration import Calibration, fit_calibration
-from models.example import LabelledExample, Split
-from models.network import SignaalModel, merged
+from models.errors import BundleError
+from models.example import LabelledExample
 from models.onnx_export import export_onnx
 from models.onnx_graph import graph_path
 from models.runtime import GraphRunner, RawScore, Scorer
 from models.scores import ModelIdentity
 from models.settings import ModelSettings
 from models.taxonomy import PACKAGED, Taxonomy, packaged_taxonomy
-from models.weights import save_weights
+from models.weights import load_weights, save_weights
 from training.baselines import baseline_figures
 from training.card import model_card
-from training.dataset import data_digest, document_type_indices, label_matrix, load_splits
-from training.evaluation import choose_evidence_threshold, figures, predict
+from training.checks.indicator_check import indicator_check
+from training.data import TrainingData, load_data
+from training.dataset import document_type_indices, label_matrix
+from training.evaluation import Predictions, choose_evidence_threshold, figures, predict
+from training.faithfulness import faithfulness
 from training.plots import draw_all
 from training.report import write_report
+from training.robustness import robustness
 from training.settings import TrainingSettings
 from training.tracking import git_commit, log_data, log_figures, register, start_run
 from training.trainer import fine_tune
 
 log = logging.getLogger(__name__)
 
-Splits = dict[Split, list[LabelledExample]]
+TRAINING_FILE = "training.json"
+"""In a bundle: the settings that decided its weights."""
 
 
 @dataclass(frozen=True)
@@ -53,64 +58,92 @@ class RunResult:
 
 
 def run(settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
-    """Do everything; the bundle and the report end in ``settings.output``.
+    """Fine-tune, then ``finish``; the bundle and the report end in ``settings.output``.
 
     Raises:
         TrainingError, ExampleError: the data cannot be used.
         BaseEncoderError: the base encoder cannot be had.
     """
     taxonomy = packaged_taxonomy()
-    splits = load_splits(settings.data, taxonomy)
-    digest = data_digest(settings.data)
+    data = load_data(settings.data, taxonomy)
     with start_run(settings, model_settings) as active:
-        counts = {split: len(examples) for split, examples in splits.items()}
-        log.info("Run %s: %s examples.", active.info.run_id, ", ".join(f"{n} {split}" for split, n in counts.items()))
-        log_data(settings.data, digest, counts)
-        model = fine_tune(splits, taxonomy, settings, model_settings.cache_dir)
-        return finish(model, splits, taxonomy, settings, model_settings, run_id=active.info.run_id)
+        log.info("Run %s: %s.", active.info.run_id, data.sizes)
+        log_data(settings.data, data.digest, data.counts)
+        model = fine_tune(data.splits, taxonomy, settings, model_settings.cache_dir)
+        folder = _fresh_folder(settings.output, active.info.run_id)
+        save_weights(model, folder)
+        (folder / TRAINING_FILE).write_text(settings.model_dump_json(indent=1, exclude={"data", "output"}), encoding="utf-8")
+        base_folder = base_encoder_folder(settings.base, model_settings.cache_dir)
+        base = BaseReference(
+            name=settings.base,
+            tokenizer_sha256=sha256_of(base_folder / "tokenizer.json"),
+            layers=model.encoder.config.num_hidden_layers,
+        )
+        return finish(folder, base, data, taxonomy, settings, model_settings, run_id=active.info.run_id)
+
+
+def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
+    """The same weights with calibration, thresholds and figures from ``settings.data``: no training.
+
+    Raises:
+        TrainingError, ExampleError: the data cannot be used.
+        BundleError: the bundle does not say how it was trained.
+    """
+    try:
+        trained = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{bundle.folder} has no {TRAINING_FILE}: it cannot be recalibrated.") from error
+    settings = settings.model_copy(update={**trained, "version": settings.version})
+    data = load_data(settings.data, bundle.taxonomy)
+    with start_run(settings, model_settings) as active:
+        mlflow.set_tag("recalibrated_from", bundle.digest)
+        log_data(settings.data, data.digest, data.counts)
+        folder = _fresh_folder(settings.output, active.info.run_id)
+        folder.mkdir(parents=True)
+        for name in (*WEIGHT_FILES, TRAINING_FILE):
+            if (bundle.folder / name).is_file():
+                shutil.copyfile(bundle.folder / name, folder / name)
+        return finish(folder, bundle.manifest.base, data, bundle.taxonomy, settings, model_settings, run_id=active.info.run_id)
+
+
+def _fresh_folder(output: Path, run_id: str) -> Path:
+    folder = output / f"bundle-{run_id[:8]}"
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def finish(
-    model: SignaalModel,
-    splits: Splits,
+    folder: Path,
+    base: BaseReference,
+    data: TrainingData,
     taxonomy: Taxonomy,
     settings: TrainingSettings,
     model_settings: ModelSettings,
     *,
-    run_id: str | None,
+    run_id: str,
 ) -> RunResult:
-    """From a trained network to a sealed, evaluated and registered bundle."""
-    folder = settings.output / f"bundle-{(run_id or 'local')[:8]}"
-    shutil.rmtree(folder, ignore_errors=True)
-    save_weights(model, folder)
-    layers = model.encoder.config.num_hidden_layers
-    base_folder = base_encoder_folder(settings.base, model_settings.cache_dir)
-    base = BaseReference(name=settings.base, tokenizer_sha256=sha256_of(base_folder / "tokenizer.json"), layers=layers)
-    runner = build_runner(model, folder, base, base_folder, model_settings)
-
-    raw = {split: score_with_progress(runner, splits[split], split) for split in ("validation", "test")}
-    calibration = calibrate(taxonomy, splits["validation"], raw["validation"])
-    digest = data_digest(settings.data)
+    """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
+    runner = build_runner(folder, base, model_settings)
+    validation = data.splits["validation"]
+    calibration = calibrate(taxonomy, validation, score_with_progress(runner, validation, "validation"))
     identity = ModelIdentity(settings.model_name, settings.version, "", run_id, taxonomy.version)
     scorer = Scorer(runner, taxonomy, calibration, identity)
-    results = figures(scorer, splits["test"], raw["test"])
-    baselines = baseline_figures(splits, taxonomy)
+    evaluation = evaluate_scorer(scorer, data)
 
-    commit = git_commit()
-    facts = {"model": asdict(identity), "data_digest": digest, "figures": results, "baselines": baselines}
+    facts = {"model": asdict(identity), "data_digest": data.digest, **evaluation.facts}
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json(), indent=1), encoding="utf-8")
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    (folder / "metrics.json").write_text(
-        json.dumps({**results, "split": "test", "baselines": baselines}, indent=1), encoding="utf-8"
-    )
+    metrics = {**evaluation.figures, "split": "test", "baselines": evaluation.baselines}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+    commit = git_commit()
     card = model_card(
         taxonomy=taxonomy,
         facts=facts,
         name=settings.model_name,
         version=settings.version,
-        counts={split: len(examples) for split, examples in splits.items()},
-        data_digest=digest,
-        data_description=data_description(settings.data),
+        counts=data.counts,
+        data_digest=data.digest,
+        data_description=data.description,
         base=f"{settings.base} (intfloat/multilingual-e5-small, 4-bit)" if settings.base == DEFAULT_BASE else settings.base,
         settings=settings,
         precision=model_settings.precision,
@@ -124,28 +157,61 @@ def finish(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         taxonomy_version=taxonomy.version,
         base=base,
-        data_digest=digest,
+        data_digest=data.digest,
         git_commit=commit,
         run_id=run_id,
     )
     facts["model"] = asdict(bundle.identity)
-    report_folder = settings.output / f"report-{(run_id or 'local')[:8]}"
-    plots = draw_all(predict(scorer, splits["test"], raw["test"]), results, baselines, report_folder)
-    report = write_report(report_folder, facts, plots)
-    log_figures(results, baselines)
+    report_folder = settings.output / f"report-{run_id[:8]}"
+    report = write_report(report_folder, facts, evaluation.draw(report_folder))
+    log_figures(evaluation.figures, evaluation.baselines)
     mlflow.log_artifacts(str(report_folder), "report")
-    return RunResult(bundle, register(bundle, scorer, model_settings), report, results, baselines)
+    registered = register(bundle, scorer, model_settings)
+    return RunResult(bundle, registered, report, evaluation.figures, evaluation.baselines)
 
 
-def build_runner(
-    model: SignaalModel, folder: Path, base: BaseReference, base_folder: Path, model_settings: ModelSettings
-) -> GraphRunner:
-    """The graph of freshly saved weights, put where a server will look for it."""
+def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings) -> GraphRunner:
+    """The graph of saved weights, put where a server will look for it."""
     files = {path.name: sha256_of(path) for path in folder.iterdir()}
     graph = graph_path(weights_digest(files, base), model_settings.cache_dir, model_settings.precision)
-    log.info("Building the %s graph.", model_settings.precision)
-    export_onnx(merged(model).eval(), graph, model_settings.precision)
-    return GraphRunner(graph, base_folder / "tokenizer.json", threads=model_settings.threads)
+    if not graph.is_file():
+        log.info("Building the %s graph.", model_settings.precision)
+        export_onnx(load_weights(folder, base, model_settings.cache_dir), graph, model_settings.precision)
+    tokenizer = verified_base(base, model_settings.cache_dir) / "tokenizer.json"
+    return GraphRunner(graph, tokenizer, precision=model_settings.precision, threads=model_settings.threads)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that is measured of a scorer, and what the plots are drawn from."""
+
+    figures: dict[str, Any]
+    baselines: dict[str, Any]
+    predictions: Predictions
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"figures": self.figures, "baselines": self.baselines}
+
+    def draw(self, folder: Path) -> dict[str, Path]:
+        return draw_all(self.predictions, self.figures, self.baselines, folder)
+
+
+def evaluate_scorer(scorer: Scorer, data: TrainingData) -> Evaluation:
+    """Figures on the test split, on rewritings of it and on IndicatorCheck, beside baselines that saw the training split."""
+    test = data.splits["test"]
+    raw = score_with_progress(scorer.runner, test, "test")
+    known = data.languages
+    log.info("Evaluating behaviour: robustness, evidence, IndicatorCheck.")
+    results = {
+        **figures(scorer, test, raw, trained_languages=known),
+        "robustness": robustness(scorer, test, raw),
+        "faithfulness": faithfulness(scorer, test),
+        "indicator_check": indicator_check(scorer),
+    }
+    known_test = [example for example in test if example.lang in known]
+    baselines = baseline_figures({**data.splits, "test": known_test}, scorer.taxonomy)
+    return Evaluation(results, baselines, predict(scorer, test, raw))
 
 
 def score_with_progress(runner: GraphRunner, examples: list[LabelledExample], what: str) -> list[RawScore]:
@@ -170,21 +236,10 @@ def calibrate(taxonomy: Taxonomy, examples: list[LabelledExample], raw: list[Raw
     )
 
 
-def data_description(data: Path) -> str:
-    """What is written about the data beside it (``corpus.jsonl`` → ``corpus.md``), for the model card."""
-    beside = data.with_suffix(".md")
-    return (
-        beside.read_text(encoding="utf-8").strip() if beside.is_file() else "Nothing is written about where the texts come from."
-    )
-
-
-def evaluate_bundle(bundle: Bundle, data: Path, output: Path, model_settings: ModelSettings) -> tuple[Path, dict[str, Any]]:
-    """Report of a bundle on the test split of a data file, beside baselines trained on its training split."""
+def evaluate_bundle(bundle: Bundle, path: Path, output: Path, model_settings: ModelSettings) -> tuple[Path, dict[str, Any]]:
+    """Report of a bundle on the test split of a data file."""
     scorer = Scorer.of_bundle(bundle, model_settings)
-    splits = load_splits(data, scorer.taxonomy)
-    raw = score_with_progress(scorer.runner, splits["test"], "test")
-    results = figures(scorer, splits["test"], raw)
-    baselines = baseline_figures(splits, scorer.taxonomy)
-    plots = draw_all(predict(scorer, splits["test"], raw), results, baselines, output)
-    facts = {"model": asdict(bundle.identity), "data_digest": data_digest(data), "figures": results, "baselines": baselines}
-    return write_report(output, facts, plots), results
+    data = load_data(path, scorer.taxonomy)
+    evaluation = evaluate_scorer(scorer, data)
+    facts = {"model": asdict(bundle.identity), "data_digest": data.digest, **evaluation.facts}
+    return write_report(output, facts, evaluation.draw(output)), evaluation.figures

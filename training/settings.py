@@ -34,6 +34,12 @@ class TrainingSettings(BaseSettings):
     warmup_share: float = Field(default=0.06, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
     max_label_weight: float = Field(default=3.0, ge=1, description="A rare label's positives weigh at most this much.")
     hard_negative_weight: float = Field(default=3.0, ge=1, description="Weight of a label that the text looks like and has not.")
+    augment_share: float = Field(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Share of training texts rewritten (disguised, mistyped, identity-swapped) when drawn.",
+    )
     evidence_weight: float = Field(default=1.0, ge=0, description="Weight of the span loss; 0 leaves attention free.")
     seed: int = Field(default=17, description="Seed of weights, order and dropout.")
     model_name: str = Field(default="signaal", description="Name in the bundle's manifest.")

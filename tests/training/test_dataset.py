@@ -3,12 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.example import LabelledExample, Span, write_examples
+from models.example import LabelledExample, Span
 from models.network import FREE
 from models.taxonomy import packaged_taxonomy
 from models.windows import WindowMaker
-from training.dataset import WindowCollator, build_dataset, data_digest, label_matrix, load_splits
-from training.errors import TrainingError
+from training.dataset import WindowCollator, build_dataset, build_training_dataset, label_matrix
 
 TAXONOMY = packaged_taxonomy()
 DEBT = TAXONOMY.label_ids.index("debt_or_fees")
@@ -63,25 +62,11 @@ def test_label_matrix_follows_the_taxonomy() -> None:
     assert label_matrix([example(labels=["debt_or_fees"])], TAXONOMY.label_ids)[0, DEBT] == 1
 
 
-@pytest.mark.parametrize(
-    ("examples", "message"),
-    [
-        ([example(split=None)], "has no split"),
-        ([example(labels=["nope"])], "lacks: nope"),
-        ([example(document_type="nope")], "unknown document type"),
-        ([example(scenario="a"), example(scenario="a", split="test")], "is in two splits"),
-        ([example()], "no example in the split validation and test"),
-    ],
-)
-def test_data_that_cannot_be_used_is_refused(tmp_path: Path, examples: list[LabelledExample], message: str) -> None:
-    write_examples(examples, tmp_path / "d.jsonl")
-    with pytest.raises(TrainingError, match=message):
-        load_splits(tmp_path / "d.jsonl", TAXONOMY)
-
-
-def test_the_digest_follows_the_content(tmp_path: Path) -> None:
-    write_examples([example()], tmp_path / "a.jsonl")
-    write_examples([example()], tmp_path / "b.jsonl")
-    write_examples([example(text="other")], tmp_path / "c.jsonl")
-    a, b, c = (data_digest(tmp_path / f"{name}.jsonl") for name in "abc")
-    assert a == b != c
+def test_training_texts_are_drawn_anew_each_time_and_their_labels_stay(maker: WindowMaker) -> None:
+    one = example(labels=["debt_or_fees"], spans=[marked(TEXT, "comes off your pay")], lang="en")
+    data = build_training_dataset([one], TAXONOMY, maker, augment_share=1.0, seed=1)
+    drawn = [data[0]["windows"] for _ in range(12)]
+    assert len({tuple(row["input_ids"]) for rows in drawn for row in rows}) > 3
+    for rows in drawn:
+        assert [row["labels"][DEBT] for row in rows] == [1.0]
+        assert WindowCollator(maker.pad_id)([{"windows": rows}])["evidence_targets"][0, :, DEBT].max() == 1
