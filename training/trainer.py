@@ -13,7 +13,7 @@ from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, Trainer
 
 from models.base import base_encoder_folder
 from models.example import LabelledExample, Split
-from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model
+from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model, use_fused_attention
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker
 from training.dataset import WindowCollator, build_dataset, build_training_dataset, label_matrix, text_lengths
@@ -136,10 +136,10 @@ def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings) -> S
         head_dropout=settings.dropout,
         keys_to_ignore_at_inference=NOT_FOR_METRICS,
     )
-    model = new_model(base, config, layers=settings.layers)
+    model = use_fused_attention(new_model(base, config, layers=settings.layers))
     if settings.method == "full":
         return freeze_embeddings(model)
-    return add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.dropout)
+    return add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout)
 
 
 def positive_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_most: float) -> list[float]:
