@@ -31,7 +31,7 @@ class TrainingSettings(BaseSettings):
     head_lr: float = Field(default=2e-3, gt=0, description="Peak learning rate of the heads.")
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of all trained weights.")
     batch_size: int = Field(default=8, ge=1, description="Examples a step.")
-    epochs: float = Field(default=4, gt=0, description="Passes over the training split, at most.")
+    epochs: float = Field(default=5, gt=0, description="Passes over the training split, at most.")
     max_steps: int = Field(default=-1, description="Stop after so many steps; -1 leaves it to epochs.")
     patience: int = Field(default=4, ge=1, description="Stop when the validation score has not risen for so many epochs.")
     warmup_share: float = Field(default=0.06, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
