@@ -69,17 +69,21 @@ def run(settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
     with start_run(settings, model_settings) as active:
         log.info("Run %s: %s.", active.info.run_id, data.sizes)
         log_data(settings.data, data.digest, data.counts)
-        model = fine_tune(data.splits, taxonomy, settings, model_settings.cache_dir)
         folder = _fresh_folder(settings.output, active.info.run_id)
-        save_weights(model, folder)
-        (folder / TRAINING_FILE).write_text(settings.model_dump_json(indent=1, exclude={"data", "output"}), encoding="utf-8")
-        base_folder = base_encoder_folder(settings.base, model_settings.cache_dir)
-        base = BaseReference(
-            name=settings.base,
-            tokenizer_sha256=sha256_of(base_folder / "tokenizer.json"),
-            layers=model.encoder.config.num_hidden_layers,
-        )
+        base = _train(folder, data, taxonomy, settings, model_settings)
         return finish(folder, base, data, taxonomy, settings, model_settings, run_id=active.info.run_id)
+
+
+def _train(
+    folder: Path, data: TrainingData, taxonomy: Taxonomy, settings: TrainingSettings, model_settings: ModelSettings
+) -> BaseReference:
+    """Fine-tune and save; the network itself is let go, because building its graph needs the memory."""
+    model = fine_tune(data.splits, taxonomy, settings, model_settings.cache_dir)
+    save_weights(model, folder)
+    (folder / TRAINING_FILE).write_text(settings.model_dump_json(indent=1, exclude={"data", "output"}), encoding="utf-8")
+    tokenizer = base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json"
+    layers = model.encoder.config.num_hidden_layers
+    return BaseReference(name=settings.base, tokenizer_sha256=sha256_of(tokenizer), layers=layers)
 
 
 def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:

@@ -48,8 +48,7 @@ def milliseconds_alone(texts: list[str], work: Callable[[list[str]], object]) ->
 def main() -> None:
     settings = ModelSettings()
     bundle = open_bundle(RELEASED)
-    int8 = Scorer.of_bundle(bundle, settings)
-    fp32 = Scorer.of_bundle(bundle, settings.model_copy(update={"precision": "fp32"}))
+    fp32, int8 = (Scorer.of_bundle(bundle, settings.model_copy(update={"precision": p})) for p in ("fp32", "int8"))
     model = load_weights(bundle.folder, bundle.manifest.base, settings.cache_dir)
     maker = int8.runner.window_maker
 
@@ -62,9 +61,9 @@ def main() -> None:
     texts = [item.example.text for item in read_corpus(corpus_paths())][::3][:TEXTS]
     ways: dict[str, Callable[[list[str]], object]] = {
         "torch fp32, as they come": plain_torch,
-        "Scorer fp32": fp32.score,
-        "Scorer int8 (what is served)": int8.score,
-        "Scorer int8, raw graph only": int8.runner.run,
+        "Scorer fp32 (what is served)": fp32.score,
+        "Scorer fp32, raw graph only": fp32.runner.run,
+        "Scorer int8": int8.score,
     }
     title = f"{len(texts)} texts, {torch.get_num_threads()} threads"
     table = Table("way", "texts/s", "ratio", "one text alone, ms (median)", title=title)
