@@ -80,6 +80,7 @@ def _train(
     """Fine-tune and save; the network itself is let go, because building its graph needs the memory."""
     model = fine_tune(data.splits, taxonomy, settings, model_settings.cache_dir)
     save_weights(model, folder)
+    shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
     (folder / TRAINING_FILE).write_text(settings.model_dump_json(indent=1, exclude={"data", "output"}), encoding="utf-8")
     tokenizer = base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json"
     layers = model.encoder.config.num_hidden_layers
@@ -104,7 +105,7 @@ def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: Mode
         log_data(settings.data, data.digest, data.counts)
         folder = _fresh_folder(settings.output, active.info.run_id)
         folder.mkdir(parents=True)
-        for name in (*WEIGHT_FILES, TRAINING_FILE):
+        for name in (*WEIGHT_FILES, TRAINING_FILE, "taxonomy.yaml"):
             if (bundle.folder / name).is_file():
                 shutil.copyfile(bundle.folder / name, folder / name)
         return finish(folder, bundle.manifest.base, data, bundle.taxonomy, settings, model_settings, run_id=active.info.run_id)
@@ -136,7 +137,6 @@ def finish(
 
     facts = {"model": asdict(identity), "data_digest": data.digest, **evaluation.facts}
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json(), indent=1), encoding="utf-8")
-    shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
     metrics = {**evaluation.figures, "split": "test", "baselines": evaluation.baselines}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     commit = git_commit()

@@ -112,3 +112,18 @@ def test_promote_moves_the_champion(small_run: SmallRun, monkeypatch: pytest.Mon
     client = MlflowClient(small_run.settings.mlflow_tracking_uri, small_run.settings.mlflow_tracking_uri)
     champion = client.get_model_version_by_alias(ModelSettings().registered_model, "champion")
     assert str(champion.version) == small_run.result.registered_version
+
+
+def test_recalibrating_keeps_the_weights_and_fits_the_rest_anew(
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", small_run.settings.mlflow_tracking_uri)
+    monkeypatch.chdir(small_run.folder)
+    old = small_run.result.bundle
+    options = ("--data", str(small_run.data), "--output", str(tmp_path), "--version", "again")
+    assert call(monkeypatch, "recalibrate", str(old.folder), *options) == 0
+    (folder,) = tmp_path.glob("bundle-*")
+    new = open_bundle(folder)
+    assert new.weights_digest == old.weights_digest
+    assert new.calibration == old.calibration, "the same data gives the same fit"
+    assert (new.identity.version, new.identity.run_id == old.identity.run_id) == ("again", False)
