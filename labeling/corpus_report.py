@@ -71,10 +71,10 @@ def _diversity(corpus: Sequence[CorpusExample]) -> Diversity:
     return Diversity(len(words), len(set(words)), repeated / max(len(scenarios), 1))
 
 
-def ngrams(text: str) -> Iterator[tuple[str, ...]]:
-    """Runs of five words, numbers left out (all phone numbers of the corpus are zeros)."""
+def ngrams(text: str, length: int = NGRAM) -> Iterator[tuple[str, ...]]:
+    """Runs of so many words, numbers left out (all phone numbers of the corpus are zeros)."""
     words = _words(text)
-    return (tuple(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1))
+    return (tuple(words[i : i + length]) for i in range(len(words) - length + 1))
 
 
 def _words(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from datasketch import MinHash, MinHashLSH
 from labeling.corpus_files import ZERO_SHOT_LANGUAGES, CorpusExample
 from labeling.corpus_report import NGRAM, CorpusReport, ngrams
 from models.taxonomy import Taxonomy
-from models.text import normalise
+from models.text import LONG_NUMBER, normalise
 
 EXPLICIT_WORDS = Path(__file__).parent / "explicit_words.txt"
 MAX_SHARED_NGRAMS = 3
@@ -23,7 +23,6 @@ NEAR_DUPLICATE = 0.6
 """Jaccard similarity of the sets of letter 5-grams from which two texts count as near-duplicates."""
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}", re.IGNORECASE)
-_NUMBER = re.compile(r"\+?\d(?:[ \-./()]{0,2}\d){7,}")
 _FICTION = re.compile(r"7700900|555|1632960|20794601|0199|900[0-9]{3}")
 """Blocks that numbering authorities keep for fiction (GB, US, FR and others)."""
 
@@ -46,7 +45,13 @@ class Bounds:
 
 def broken_rules(corpus: Sequence[CorpusExample]) -> list[str]:
     """Problems of single texts and of pairs: contact details, explicit words, templates, near-duplicates."""
-    return [*_contact_details(corpus), *_explicit_words(corpus), *_templates(corpus), *_near_duplicates(corpus)]
+    texts = [normalise(item.example.text).text for item in corpus]
+    return [
+        *_contact_details(corpus, texts),
+        *_explicit_words(corpus, texts),
+        *_templates(corpus),
+        *_near_duplicates(corpus, texts),
+    ]
 
 
 def broken_bounds(report: CorpusReport, taxonomy: Taxonomy, bounds: Bounds) -> Iterator[str]:
@@ -87,20 +92,19 @@ def _counts(report: CorpusReport, taxonomy: Taxonomy, bounds: Bounds) -> Iterato
     yield "texts that are no service ad", not_service, round(bounds.not_service_ad_share * total)
 
 
-def _contact_details(corpus: Sequence[CorpusExample]) -> Iterator[str]:
-    for item in corpus:
-        text = normalise(item.example.text).text
+def _contact_details(corpus: Sequence[CorpusExample], texts: Sequence[str]) -> Iterator[str]:
+    for item, text in zip(corpus, texts, strict=True):
         if _EMAIL.search(text):
             yield f"{item.path}:{item.line}: an e-mail address"
-        for match in _NUMBER.finditer(text):
+        for match in LONG_NUMBER.finditer(text):
             digits = re.sub(r"\D", "", match[0])
             if digits.count("0") < len(digits) - 4 and not _FICTION.search(digits):
                 yield f"{item.path}:{item.line}: a phone number that could be real"
 
 
-def _explicit_words(corpus: Sequence[CorpusExample]) -> Iterator[str]:
-    for item in corpus:
-        if _explicit_pattern().search(normalise(item.example.text).text):
+def _explicit_words(corpus: Sequence[CorpusExample], texts: Sequence[str]) -> Iterator[str]:
+    for item, text in zip(corpus, texts, strict=True):
+        if _explicit_pattern().search(text):
             yield f"{item.path}:{item.line}: an explicit word"
 
 
@@ -124,11 +128,11 @@ def _templates(corpus: Sequence[CorpusExample]) -> Iterator[str]:
             yield f"{corpus[b].path}:{corpus[b].line}: shares {count} runs of {NGRAM} words with {corpus[a].example.id}"
 
 
-def _near_duplicates(corpus: Sequence[CorpusExample]) -> Iterator[str]:
+def _near_duplicates(corpus: Sequence[CorpusExample], texts: Sequence[str]) -> Iterator[str]:
     """MinHash with locality-sensitive hashing (Broder 1997); in different splits such a pair would be leakage."""
     index = MinHashLSH(threshold=NEAR_DUPLICATE, num_perm=64)
-    for number, item in enumerate(corpus):
-        text = " ".join(normalise(item.example.text).text.casefold().split())
+    for number, (item, normalised) in enumerate(zip(corpus, texts, strict=True)):
+        text = " ".join(normalised.casefold().split())
         sketch = MinHash(num_perm=64)
         sketch.update_batch([text[i : i + 5].encode() for i in range(max(len(text) - 4, 1))])
         for other in index.query(sketch):

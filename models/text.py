@@ -22,6 +22,9 @@ from confusable_homoglyphs import categories, confusables
 MARK = "※"
 """Stands before a word in which a disguise was undone; one known token of the base encoder's vocabulary."""
 
+LONG_NUMBER = regex.compile(r"\+?\d(?:[ \-./()]{0,2}\d){7,}")
+"""Eight digits or more, grouped or not: what may be a phone number."""
+
 _CLUSTER = regex.compile(r"\X")
 _WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+")
 _SPACED = r"(?<![\p{{L}}\p{{N}}]){0}(?P<gap>[ ._*·-]){0}(?:(?P=gap){0}){{2,}}(?![\p{{L}}\p{{N}}])"

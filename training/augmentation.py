@@ -21,6 +21,7 @@ import yaml
 from confusable_homoglyphs import confusables
 
 from models.example import LabelledExample, Span
+from models.text import LONG_NUMBER
 
 Pieces = list[str]
 """``pieces[i]`` is written instead of ``text[i]``."""
@@ -29,7 +30,6 @@ IDENTITY_WORDS = Path(__file__).parent / "identity_words.yaml"
 DISGUISED_NUMBER = "obfuscated_contact"
 
 _WORD = regex.compile(r"[\p{L}\p{M}]+")
-_NUMBER = regex.compile(r"\+?\d(?:[ \-./()]{0,2}\d){7,}")
 _LEET = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "A": "4", "E": "3", "I": "1", "O": "0", "S": "5"})
 _ZERO_WIDTH = ("\u200b", "\u200c", "\u2060")
 
@@ -73,7 +73,7 @@ def disguise_numbers(text: str, lang: str, rng: Random) -> Pieces:
     pieces = list(text)
     words = _digit_words().get(lang)
     spelled = words is not None and rng.random() < 0.5
-    for match in _NUMBER.finditer(text):
+    for match in LONG_NUMBER.finditer(text):
         for index in range(match.start(), match.end()):
             if text[index].isdigit():
                 digit = unicodedata.digit(text[index])
@@ -172,7 +172,9 @@ def rewrite(example: LabelledExample, way: str, rng: Random) -> LabelledExample:
     ends = [0, *accumulate(len(piece) for piece in pieces)]
     spans = [span.model_copy(update={"start": ends[span.start], "end": ends[span.end]}) for span in example.spans]
     if way == "disguise_numbers":
-        numbers = [Span(start=ends[m.start()], end=ends[m.end()], label=DISGUISED_NUMBER) for m in _NUMBER.finditer(example.text)]
+        numbers = [
+            Span(start=ends[m.start()], end=ends[m.end()], label=DISGUISED_NUMBER) for m in LONG_NUMBER.finditer(example.text)
+        ]
         taken = {(span.label, span.start) for span in spans}
         spans += [number for number in numbers if (number.label, number.start) not in taken]
     spans = [span for span in spans if span.start < span.end]

@@ -3,13 +3,13 @@
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.bundle import RELEASED, open_bundle
+from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
 from training.errors import TrainingError
@@ -26,6 +26,15 @@ _FIELDS = TrainingSettings.model_fields
 
 def _default(field: str) -> str:
     return f"{_FIELDS[field].description} [default: {_FIELDS[field].default}]"
+
+
+def _settings(options: dict[str, Any]) -> TrainingSettings:
+    """Settings from a command's options; what was not given comes from the environment or is the default."""
+    return TrainingSettings(**{name: value for name, value in options.items() if name in _FIELDS and value is not None})
+
+
+def _opened(bundle: Path) -> Bundle:
+    return open_bundle(RELEASED if str(bundle) == "released" else bundle)
 
 
 @app.command()
@@ -45,8 +54,8 @@ def run(
     """
     from training.run import run as run_training
 
-    given = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
-    _print_result(run_training(TrainingSettings(**given), ModelSettings()))
+    settings = _settings(locals())
+    _print_result(run_training(settings, ModelSettings()))
 
 
 def _print_result(result: "RunResult") -> None:
@@ -71,7 +80,7 @@ def evaluate(
     """Write a report (JSON, Markdown, HTML with plots) of a bundle on the test split of DATA, beside two baselines."""
     from training.run import evaluate_bundle
 
-    opened = open_bundle(RELEASED if str(bundle) == "released" else bundle)
+    opened = _opened(bundle)
     report, figures = evaluate_bundle(opened, data, output, ModelSettings())
     table = Table("label", "F1", "average precision", "positives")
     for name, entry in figures["labels"].items():
@@ -91,9 +100,9 @@ def recalibrate(
     """Fit calibration and thresholds of BUNDLE anew on the validation split, without training; a new bundle comes out."""
     from training.run import recalibrate as run_recalibration
 
-    given = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
-    opened = open_bundle(RELEASED if str(bundle) == "released" else bundle)
-    _print_result(run_recalibration(opened, TrainingSettings(**given), ModelSettings()))
+    settings = _settings(locals())
+    opened = _opened(bundle)
+    _print_result(run_recalibration(opened, settings, ModelSettings()))
 
 
 @app.command()

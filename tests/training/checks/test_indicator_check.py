@@ -1,4 +1,3 @@
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from labeling.corpus_files import corpus_paths, read_corpus
+from labeling.corpus_report import ngrams
 from models.runtime import Scorer
 from models.scores import AdScore, LabelScore, Language, Status
 from models.taxonomy import packaged_taxonomy
@@ -91,11 +91,6 @@ def test_the_pairs_are_whole_and_no_text_of_the_corpus() -> None:
     for p in pairs:
         assert p.text != p.twin
         assert p.label in TAXONOMY.indicator_ids or (p.label is None and p.capability == "identity"), p.id
-    corpus = {ngram for item in read_corpus(corpus_paths()) for ngram in runs(item.example.text, 8)}
-    copied = [p.id for p in pairs if runs(p.text, 8) & corpus or runs(p.twin, 8) & corpus]
+    corpus = {ngram for item in read_corpus(corpus_paths()) for ngram in ngrams(item.example.text, 8)}
+    copied = [p.id for p in pairs if corpus.intersection(ngrams(p.text, 8)) or corpus.intersection(ngrams(p.twin, 8))]
     assert copied == []
-
-
-def runs(text: str, n: int) -> set[tuple[str, ...]]:
-    words = [w for w in re.findall(r"\w+", text.casefold()) if not w.isdigit()]
-    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
