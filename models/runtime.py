@@ -34,6 +34,16 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class WindowScore:
+    """What the graph says of one window: ``logits`` [labels], ``evidence`` [tokens, labels], ``document_type_logits``
+    [document types]."""
+
+    logits: Floats
+    evidence: Floats
+    document_type_logits: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class RawScore:
     """What the graph says of one text: ``logits`` [labels], ``document_type_logits`` [document types], and for each window
     the evidence [tokens, labels]."""
@@ -43,9 +53,21 @@ class RawScore:
     windows: list[Window]
     evidence: list[Floats]
 
+    @classmethod
+    def of(cls, windows: list[Window], scores: Sequence[WindowScore]) -> "RawScore":
+        """What the windows of one text say together."""
+        lengths = np.array([len(window) for window in windows], dtype=np.float32)
+        kinds = np.average([score.document_type_logits for score in scores], axis=0, weights=lengths)
+        logits = np.max([score.logits for score in scores], axis=0)
+        return cls(logits, kinds, windows, [score.evidence for score in scores])
+
 
 class GraphRunner:
-    """An ONNX session with its tokenizer: texts to raw scores. Thread-safe."""
+    """An ONNX session with its tokenizer: texts to raw scores. Thread-safe.
+
+    ``run`` does all of it. Who puts batches together from several callers takes the steps apart: ``window_maker`` reads,
+    ``forward`` runs a batch, ``RawScore.of`` puts a text's windows together.
+    """
 
     def __init__(self, graph: Path, tokenizer_file: Path, *, precision: Precision, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
@@ -56,27 +78,24 @@ class GraphRunner:
         except Exception as error:  # onnxruntime raises its own kinds, none public
             raise BundleError(f"The graph {graph} cannot be loaded: {error} Delete it; it is built again.") from error
         self.window_maker = WindowMaker(tokenizer_file)
-        self._token_budget = TOKEN_BUDGET[precision]
+        self.token_budget = TOKEN_BUDGET[precision]
+
+    def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
+        """One batch through the graph, as it is; the caller keeps to ``token_budget``."""
+        ids, mask = padded(windows, self.window_maker.pad_id)
+        logits, evidence, kinds = self._session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask})
+        return [WindowScore(logits[i], evidence[i, : len(window)], kinds[i]) for i, window in enumerate(windows)]
 
     def run(self, texts: Sequence[str]) -> list[RawScore]:
         """Raw scores of texts, in order; which texts are sent together does not matter."""
         windows = self.window_maker.windows(texts)
-        found: list[tuple[Floats, Floats, Floats]] = [None] * len(windows)  # type: ignore[list-item]
-        for batch in batches(windows, self._token_budget):
-            ids, mask = padded([windows[i] for i in batch], self.window_maker.pad_id)
-            logits, evidence, kinds = self._session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask})
-            for row, index in enumerate(batch):
-                found[index] = (logits[row], evidence[row, : len(windows[index])], kinds[row])
+        scores: dict[int, WindowScore] = {}
+        for batch in batches(windows, self.token_budget):
+            scores.update(zip(batch, self.forward([windows[i] for i in batch]), strict=True))
         of_text: list[list[int]] = [[] for _ in texts]
         for index, window in enumerate(windows):
             of_text[window.text_index].append(index)
-        return [_put_together([windows[i] for i in places], [found[i] for i in places]) for places in of_text]
-
-
-def _put_together(windows: list[Window], found: list[tuple[Floats, Floats, Floats]]) -> RawScore:
-    lengths = np.array([len(window) for window in windows], dtype=np.float32)
-    kinds = np.average([kind for _, _, kind in found], axis=0, weights=lengths)
-    return RawScore(np.max([logits for logits, _, _ in found], axis=0), kinds, windows, [evidence for _, evidence, _ in found])
+        return [RawScore.of([windows[i] for i in places], [scores[i] for i in places]) for places in of_text]
 
 
 class Scorer:
@@ -142,16 +161,28 @@ class Scorer:
             evidence: whether to give evidence spans.
         """
         hints = languages or [None] * len(texts)
-        wanted = [label for label in self.taxonomy.label_ids if labels is None or label in labels]
         raw = self.runner.run(texts)
-        return [self._answer(text, hint, score, wanted, evidence) for text, hint, score in zip(texts, hints, raw, strict=True)]
+        return [
+            self.answer(text, score, hint, labels=labels, evidence=evidence)
+            for text, score, hint in zip(texts, raw, hints, strict=True)
+        ]
 
-    def _answer(self, text: str, hint: str | None, raw: RawScore, wanted: list[str], evidence: bool) -> AdScore:
+    def answer(
+        self,
+        text: str,
+        raw: RawScore,
+        language: str | None = None,
+        *,
+        labels: Collection[str] | None = None,
+        evidence: bool = True,
+    ) -> AdScore:
+        """From what the graph says of a text to what is said of the ad; arguments as in ``score``."""
+        wanted = [label for label in self.taxonomy.label_ids if labels is None or label in labels]
         scores = {label: self._label_score(text, raw, label, evidence) for label in wanted}
         kinds = softmax(raw.document_type_logits / self.calibration.document_type_temperature)
         best = int(np.argmax(kinds))
         return AdScore(
-            language=self._language(text, hint),
+            language=self._language(text, language),
             document_type=self.taxonomy.document_type_ids[best],
             document_type_probability=float(kinds[best]),
             indicators={label: scores[label] for label in self.taxonomy.indicator_ids if label in scores},

@@ -86,6 +86,13 @@ class ResultOut(BaseModel):
         )
 
 
+class LineOut(ResultOut):
+    """One line of a stream's or a file's results: what is said of the ad, its line in the input, and the model."""
+
+    line: int
+    model: ModelOut
+
+
 class ScoreAnswer(BaseModel):
     """The answer to POST /v1/score."""
 

@@ -1,5 +1,6 @@
 """The HTTP API: which addresses there are and what each answers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,11 +12,13 @@ from fastapi.staticfiles import StaticFiles
 
 from serving.answers import HealthAnswer, IndicatorsAnswer, LimitsOut, ModelAnswer, ModelOut, ResultOut, ScoreAnswer
 from serving.body import read_score_request, score_request_schema
+from serving.caller import patience_of, unless_left
 from serving.envelope import Envelope
-from serving.line import ScoringLine
+from serving.fleet import Fleet
 from serving.problems import MEDIA_TYPE, Problem, add_problem_handlers
 from serving.schemas import ScoreRequest
 from serving.settings import ServingSettings
+from serving.stream import ScoreStream, StreamOptions, read_stream_options, stream_documents
 
 if TYPE_CHECKING:
     from models.runtime import Scorer
@@ -49,13 +52,13 @@ def create_app(
         settings: limits and times.
         on_load_failure: told when no scorer could be had, so that a server can end itself.
     """
-    line = ScoringLine(scorer_factory, settings.max_waiting, on_load_failure)
+    fleet = Fleet(scorer_factory, settings, on_load_failure)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        line.start()
+        fleet.start()
         yield
-        line.stop()
+        await asyncio.to_thread(fleet.stop)
 
     app = FastAPI(
         title="Signaal",
@@ -72,38 +75,48 @@ def create_app(
             }
         },
     )
-    app.state.line = line
+    app.state.fleet = fleet
     app.state.settings = settings
     app.add_middleware(Envelope)
     add_problem_handlers(app)
-    _add_scoring(app, line, settings)
-    _add_facts(app, line, settings)
+    _add_scoring(app, fleet, settings)
+    _add_stream(app, fleet, settings)
+    _add_facts(app, fleet, settings)
     _add_page(app)
     return app
 
 
-def _add_scoring(app: FastAPI, line: ScoringLine, settings: ServingSettings) -> None:
+def _add_scoring(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
     schema = {"content": {"application/json": {"schema": score_request_schema(settings)}}, "required": True}
 
     @app.post("/v1/score", summary="Score ads", openapi_extra={"requestBody": schema})
-    async def score(wanted: Annotated[ScoreRequest, Depends(read_score_request)]) -> ScoreAnswer:
+    async def score(request: Request, wanted: Annotated[ScoreRequest, Depends(read_score_request)]) -> ScoreAnswer:
         texts = [ad.text for ad in wanted.ads]
         # "und" is ISO 639 for "not known": not a hint.
         languages = [None if ad.language == "und" else ad.language for ad in wanted.ads]
-        scores = await line.score(texts, languages, wanted.indicators, evidence=wanted.evidence)
+        scoring = fleet.score(texts, languages, wanted.indicators, evidence=wanted.evidence, patience=patience_of(request))
+        model, scores = await unless_left(request, scoring)
         results = [ResultOut.of(ad.id, one) for ad, one in zip(wanted.ads, scores, strict=True)]
-        return ScoreAnswer(model=ModelOut.of(line.scorer.identity), results=results)
+        return ScoreAnswer(model=model, results=results)
 
 
-def _add_facts(app: FastAPI, line: ScoringLine, settings: ServingSettings) -> None:
+def _add_stream(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
+    extra = stream_documents(settings)
+
+    @app.post("/v1/score/stream", summary="Score a stream of ads, a line each", response_class=Response, openapi_extra=extra)
+    async def stream(options: Annotated[StreamOptions, Depends(read_stream_options)]) -> Response:
+        return ScoreStream(fleet, options)
+
+
+def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
     @app.get("/v1/indicators", summary="What is scored: the taxonomy and its thresholds")
     async def indicators() -> IndicatorsAnswer:
-        scorer = line.scorer
+        scorer = fleet.scorer
         return IndicatorsAnswer.of(ModelOut.of(scorer.identity), scorer.taxonomy, scorer.thresholds)
 
     @app.get("/v1/model", summary="Which model answers, how good it is, and what it is not for")
     async def model() -> ModelAnswer:
-        scorer = line.scorer
+        scorer = fleet.scorer
         return ModelAnswer(
             model=ModelOut.of(scorer.identity),
             intended_use=INTENDED_USE,
@@ -118,11 +131,11 @@ def _add_facts(app: FastAPI, line: ScoringLine, settings: ServingSettings) -> No
 
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> HealthAnswer:
-        return HealthAnswer(status="ok", model=line.model)
+        return HealthAnswer(status="ok", model=fleet.model)
 
     @app.get("/readyz", summary="Whether a model is loaded and has scored a probe text")
     async def readyz() -> HealthAnswer:
-        return HealthAnswer(status="ready", model=ModelOut.of(line.scorer.identity))
+        return HealthAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity))
 
 
 def _add_page(app: FastAPI) -> None:

@@ -1,5 +1,6 @@
 """Reads the body of a scoring request: media type, size, JSON, contract, in that order."""
 
+import asyncio
 from typing import Any
 
 from fastapi import Request
@@ -11,6 +12,7 @@ from serving.problems import (
     MOST_ERRORS,
     NOT_JSON,
     TOO_LARGE,
+    TOO_SLOW,
     WRONG_MEDIA_TYPE,
     FieldError,
     ProblemError,
@@ -32,10 +34,10 @@ async def read_score_request(request: Request) -> ScoreRequest:
     limits = Limits(
         max_ads=settings.max_ads,
         max_characters=settings.max_characters,
-        label_ids=request.app.state.line.scorer.taxonomy.label_ids,
+        label_ids=request.app.state.fleet.scorer.taxonomy.label_ids,
     )
-    _check_media_type(request)
-    raw = await _read(request, settings.max_body_bytes)
+    check_media_type(request, "application/json")
+    raw = await _read(request, settings.max_body_bytes, settings.body_idle_seconds)
     try:
         data = parse_json(raw)
     except ValueError as error:
@@ -59,10 +61,15 @@ def score_request_schema(settings: ServingSettings) -> dict[str, Any]:
     return schema
 
 
-def _check_media_type(request: Request) -> None:
+def check_media_type(request: Request, *taken: str) -> None:
+    """Refuse a body that is announced as anything but one of ``taken``, or as compressed, or as not UTF-8.
+
+    Raises:
+        ProblemError: says what to send.
+    """
     media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    if media_type.strip().lower() != "application/json":
-        _refuse_header("Content-Type", "Send the body as 'Content-Type: application/json'.")
+    if media_type.strip().lower() not in taken:
+        _refuse_header("Content-Type", f"Send the body as 'Content-Type: {taken[0]}'.")
     charset = parameters.replace('"', "").replace(" ", "").lower()
     if charset.startswith("charset=") and charset not in ("charset=utf-8", "charset=utf8"):
         _refuse_header("Content-Type", "JSON is UTF-8; leave the charset out.")
@@ -74,20 +81,25 @@ def _refuse_header(name: str, detail: str) -> None:
     raise ProblemError(WRONG_MEDIA_TYPE, detail, [FieldError(field=name, detail=detail)])
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(request: Request, limit: int, idle_seconds: float) -> bytes:
     """The body, read no further than ``limit`` bytes."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise _too_large(limit)
-    body = bytearray()
+    body, chunks = bytearray(), request.stream()
     try:
-        async for chunk in request.stream():
-            body += chunk
+        while True:
+            async with asyncio.timeout(idle_seconds):
+                body += await anext(chunks)
             if len(body) > limit:
                 raise _too_large(limit)
+    except StopAsyncIteration:
+        return bytes(body)
+    except TimeoutError:
+        detail = f"No part of the body came for {idle_seconds:g} s."
+        raise ProblemError(TOO_SLOW, detail, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise _not_json("The body ended before it was complete.") from None
-    return bytes(body)
 
 
 def _not_json(detail: str) -> ProblemError:

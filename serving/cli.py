@@ -20,8 +20,8 @@ from models.registry import open_scorer
 from serving.app import create_app
 from serving.bulk.job import Format, Job, format_of, score_file
 from serving.bulk.journal import Paths, State
-from serving.bulk.records import Columns
 from serving.errors import BulkError, ServingError, SettingsError
+from serving.records import Columns
 from serving.settings import load_model_settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)

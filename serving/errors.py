@@ -21,5 +21,17 @@ class NotReadyError(ServingError):
     """No scorer yet: it is still loading, or it could not be loaded."""
 
 
+class CallerLeftError(ServingError):
+    """The connection was closed before the answer."""
+
+
+class LineStoppedError(NotReadyError):
+    """The line is being stopped and takes nothing more."""
+
+
 class LineFullError(ServingError):
-    """Too many requests wait already."""
+    """Too many wait already. ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -1,91 +1,67 @@
-"""The line before the scorer: requests wait here, off the event loop, and one worker thread serves them.
+"""The line before a scorer: requests go in, and their ads go through three threads, so that all cores are at work.
 
-One worker, because a scorer uses all cores by itself; more would only make each other slow. The line is bounded,
-because a caller who hears "busy" at once can wait or go elsewhere, and one who waits for minutes cannot. What was given
-up: requests are not put together into batches, so many small ones are slower than they could be.
+Reading (normalise, tokenise), the graph, and answering (calibrate, cut out evidence, detect the language) each have a
+thread of their own; between the first two, ``WindowQueue`` puts windows of all callers together into batches. One thread
+runs the graph, because ONNX Runtime uses all cores by itself. The line is bounded in ads and in time: a caller who hears
+"busy" at once can wait or go elsewhere, and one who waits for minutes cannot.
 """
 
 import asyncio
 import logging
+import math
 import queue
 import threading
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from models.errors import ModelError
-from models.scores import AdScore
-from serving.answers import ModelOut
-from serving.errors import LineFullError, NotReadyError
+from serving.batching import Job, Row, WindowQueue
+from serving.errors import LineFullError, LineStoppedError
 
 if TYPE_CHECKING:
     from models.runtime import Scorer
+    from models.scores import AdScore
 
 log = logging.getLogger("signaal.serve")
 
 PROBE_TEXT = "Kitchen help wanted, 16 hours a week, contract by collective agreement. Apply at the restaurant."
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    texts: Sequence[str]
-    languages: Sequence[str | None]
-    labels: Collection[str] | None
-    evidence: bool
-    answer: "Future[list[AdScore]]"
+TOKENS_PER_CHARACTER = 0.3
+"""For what is not read yet; about what the corpus has."""
+NEWS = 0.2
+"""How much the last batch counts in the estimate of speed."""
 
 
 class ScoringLine:
-    """Loads a scorer, tries it on a probe text, then scores what comes, in order.
+    """Scores what comes, in batches.
 
     Args:
-        scorer_factory: makes the scorer; called once, in the worker thread.
-        max_waiting: how many jobs may wait while one is scored.
-        on_failure: called, in the worker thread, with the error when no scorer could be had.
+        scorer: tried on a probe text when the line is made.
+        max_ads: how many ads may wait.
+        max_seconds: how long a caller may have to wait for the turn, by the line's own estimate.
+
+    Raises:
+        Exception: whatever the scorer raises on the probe text.
     """
 
-    def __init__(
-        self,
-        scorer_factory: "Callable[[], Scorer]",
-        max_waiting: int,
-        on_failure: Callable[[Exception], None] | None = None,
-    ) -> None:
-        self._factory = scorer_factory
-        self._on_failure = on_failure
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(max_waiting)
-        self._scorer: Scorer | None = None
-        self._failed = False
-
-    def start(self) -> None:
-        """Begin to load, and return at once: a first start may fetch and build for minutes."""
-        # A daemon: Ctrl-C during a long download must end the process.
-        threading.Thread(target=self._work, name="signaal-scoring", daemon=True).start()
-
-    def stop(self) -> None:
-        """Let the worker end after the jobs that wait."""
-        try:
-            self._jobs.put_nowait(None)
-        except queue.Full:
-            log.warning("Stopped while requests were waiting.")
-
-    @property
-    def scorer(self) -> "Scorer":
-        """The loaded scorer.
-
-        Raises:
-            NotReadyError: there is none (yet).
-        """
-        if self._scorer is not None:
-            return self._scorer
-        if self._failed:
-            raise NotReadyError("The model could not be loaded; the service's log says why.")
-        raise NotReadyError("The model is being loaded. Try again in a moment.")
-
-    @property
-    def model(self) -> ModelOut | None:
-        """Identity of the loaded scorer; None while there is none."""
-        return None if self._scorer is None else ModelOut.of(self._scorer.identity)
+    def __init__(self, scorer: "Scorer", max_ads: int, max_seconds: float) -> None:
+        self.scorer = scorer
+        self.max_ads, self.max_seconds = max_ads, max_seconds
+        self._tokens_per_second = _measured_speed(scorer)
+        self._unread: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._windows = WindowQueue(scorer.runner.token_budget)
+        self._complete: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._inside: set[Job] = set()
+        self._unread_characters = 0
+        self._stopped = False
+        self._lock = threading.Lock()
+        # Daemons: Ctrl-C must be able to end the process.
+        self._threads = [
+            threading.Thread(target=work, name=f"signaal-{name}", daemon=True)
+            for name, work in (("read", self._read), ("graph", self._run), ("answer", self._answer))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def score(
         self,
@@ -94,46 +70,140 @@ class ScoringLine:
         labels: Collection[str] | None = None,
         *,
         evidence: bool = True,
-    ) -> list[AdScore]:
+        patience: float | None = None,
+    ) -> "list[AdScore]":
         """Wait in line, then score. A caller who leaves gives up the place.
 
+        Args:
+            texts: ads as they are.
+            languages: as in ``Scorer.score``.
+            labels: as in ``Scorer.score``.
+            evidence: as in ``Scorer.score``.
+            patience: seconds after which the caller no longer wants the work begun; the line's own when None or longer.
+
         Raises:
-            NotReadyError: there is no scorer (yet).
-            LineFullError: too many wait already.
+            LineFullError: too many wait already, or the turn would come (or came) too late.
+            LineStoppedError: the line takes nothing more.
         """
-        _ = self.scorer
-        job = _Job(texts, languages, labels, evidence, Future())
+        patience = min(self.max_seconds if patience is None else patience, self.max_seconds)
+        job = Job(texts, languages, labels, evidence, deadline=time.monotonic() + patience)
+        self._admit(job, patience)
         try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            raise LineFullError(f"{self._jobs.maxsize} requests wait already; try again later.") from None
-        return await asyncio.wrap_future(job.answer)
+            return await asyncio.wrap_future(job.answer)
+        finally:
+            with self._lock:
+                self._inside.discard(job)
 
-    def _work(self) -> None:
-        scorer = self._load()
-        if scorer is None:
-            return
-        self._scorer = scorer
-        while (job := self._jobs.get()) is not None:
-            if not job.answer.set_running_or_notify_cancel():
+    @property
+    def waiting_ads(self) -> int:
+        """Ads that were taken and are not answered."""
+        with self._lock:
+            return sum(len(job.texts) for job in self._inside)
+
+    @property
+    def expected_wait(self) -> float:
+        """Seconds until all that waits now is through the graph, as far as can be told."""
+        tokens = self._windows.tokens + self._unread_characters * TOKENS_PER_CHARACTER
+        return tokens / self._tokens_per_second
+
+    def stop(self, patience: float = 10) -> None:
+        """Answer what waits, take nothing more, and end the threads; returns when they have ended, or after so many seconds."""
+        with self._lock:
+            self._stopped = True
+            self._unread.put(None)
+        until = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            log.warning("Stopped while requests were waiting.")
+
+    def _admit(self, job: Job, patience: float) -> None:
+        wait = self.expected_wait
+        with self._lock:
+            if self._stopped:
+                raise LineStoppedError("The service is being stopped.")
+            waiting = sum(len(other.texts) for other in self._inside)
+            if waiting and waiting + len(job.texts) > self.max_ads:
+                raise LineFullError(f"{waiting} ads wait already; at most {self.max_ads} may.", _seconds(wait / 2))
+            if wait > patience:
+                detail = f"The wait would be about {wait:.0f} s, longer than the {patience:g} s that are allowed."
+                raise LineFullError(detail, _seconds(wait - patience))
+            self._inside.add(job)
+            self._unread_characters += sum(map(len, job.texts))
+            self._unread.put(job)
+
+    def _read(self) -> None:
+        maker = self.scorer.runner.window_maker
+        while (job := self._unread.get()) is not None:
+            if not job.answer.done():
+                with _errors_go_to(job):
+                    job.windows = maker.windows(job.texts)
+                    self._windows.put(job)
+            with self._lock:
+                self._unread_characters -= sum(map(len, job.texts))
+        self._windows.close()
+
+    def _run(self) -> None:
+        while not self._windows.is_over:
+            rows, late = self._windows.take()
+            for job in late:
+                _fail(job, LineFullError("The turn did not come in the time allowed.", _seconds(self.expected_wait)))
+            if not rows:
                 continue
-            try:
-                job.answer.set_result(scorer.score(job.texts, job.languages, labels=job.labels, evidence=job.evidence))
-            except Exception as error:
-                job.answer.set_exception(error)
+            began = time.perf_counter()
+            self._forward(rows)
+            speed = sum(map(len, rows)) / (time.perf_counter() - began)
+            self._tokens_per_second += NEWS * (speed - self._tokens_per_second)
+        self._complete.put(None)
 
-    def _load(self) -> "Scorer | None":
+    def _forward(self, rows: list[Row]) -> None:
         try:
-            scorer = self._factory()
-            scorer.score([PROBE_TEXT])
+            scores = self.scorer.runner.forward([row.window for row in rows])
         except Exception as error:
-            self._failed = True
-            if isinstance(error, ModelError):
-                log.error("No model: %s", error)
-            else:
-                log.exception("No model: an unforeseen error while loading it.")
-            if self._on_failure:
-                self._on_failure(error)
-            return None
-        log.info("Model %s %s is ready.", scorer.identity.name, scorer.identity.version)
-        return scorer
+            if len(rows) == 1:
+                for job, _ in rows[0].wanted_by:
+                    _fail(job, error)
+            else:  # one caller's text must not cost another's
+                for row in rows:
+                    self._forward([row])
+            return
+        for row, score in zip(rows, scores, strict=True):
+            for job in row.give(score):
+                self._complete.put(job)
+
+    def _answer(self) -> None:
+        while (job := self._complete.get()) is not None:
+            with _errors_go_to(job):
+                answers = [
+                    self.scorer.answer(text, raw, language, labels=job.labels, evidence=job.evidence)
+                    for text, raw, language in zip(job.texts, job.raw_scores(), job.languages, strict=True)
+                ]
+                if job.answer.set_running_or_notify_cancel():
+                    job.answer.set_result(answers)
+
+
+@contextmanager
+def _errors_go_to(job: Job) -> Iterator[None]:
+    """An error ends the job, and not the thread: the next request must be served."""
+    try:
+        yield
+    except Exception as error:
+        _fail(job, error)
+
+
+def _fail(job: Job, error: Exception) -> None:
+    if not job.answer.done() and job.answer.set_running_or_notify_cancel():
+        job.answer.set_exception(error)
+
+
+def _seconds(wait: float) -> int:
+    return max(1, math.ceil(wait))
+
+
+def _measured_speed(scorer: "Scorer") -> float:
+    """Tokens a second of a few probe texts, after one for warming up."""
+    scorer.score([PROBE_TEXT])
+    windows = scorer.runner.window_maker.windows([PROBE_TEXT] * 4)
+    began = time.perf_counter()
+    scorer.runner.forward(windows)
+    return sum(map(len, windows)) / (time.perf_counter() - began)

@@ -18,11 +18,13 @@ from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 
 from serving.answers import ModelOut
-from serving.errors import LineFullError, NotReadyError, ServingError
+from serving.errors import CallerLeftError, LineFullError, NotReadyError, ServingError
 from serving.schemas import Ad, ScoreRequest, is_plain_name, nearest
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 50
+CLIENT_CLOSED_REQUEST = 499
+"""For the log alone, as in nginx: nobody is there to read it."""
 KNOWN_FIELDS = (*ScoreRequest.model_fields, *Ad.model_fields)
 
 
@@ -38,9 +40,11 @@ class Kind:
 NOT_JSON = Kind("not-json", 400, "The body is not JSON")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this address")
 WRONG_METHOD = Kind("method-not-allowed", 405, "This address does not take that method")
+TOO_SLOW = Kind("too-slow", 408, "The body came too slowly")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 WRONG_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not sent as JSON")
 INVALID = Kind("invalid-request", 422, "The request does not fit the contract")
+UNSCORABLE = Kind("invalid-line", 422, "The line cannot be scored")
 UNEXPECTED = Kind("unexpected", 500, "Something went wrong in the service")
 BUSY = Kind("busy", 503, "Too many requests wait already")
 NOT_READY = Kind("not-ready", 503, "The model is not ready")
@@ -69,6 +73,13 @@ class Problem(BaseModel):
     errors: list[FieldError] = []
     request_id: str | None = None
     model: ModelOut | None = Field(default=None, description="The loaded model; null while there is none.")
+
+
+class LineProblem(BaseModel):
+    """What stands in a stream for a line that could not be scored."""
+
+    line: int
+    problem: Problem
 
 
 class ProblemError(ServingError):
@@ -141,6 +152,16 @@ def _dotted(place: Sequence[str | int]) -> str:
     return text.removeprefix(".") or "body"
 
 
+def problem_of(
+    kind: Kind, detail: str, errors: Sequence[FieldError] = (), *, request_id: str | None = None, model: ModelOut | None = None
+) -> Problem:
+    """The document of a kind of problem."""
+    slug = f"urn:signaal:problem:{kind.slug}"
+    return Problem(
+        type=slug, title=kind.title, status=kind.status, detail=detail, errors=list(errors), request_id=request_id, model=model
+    )
+
+
 def problem_response(
     request: Request,
     kind: Kind,
@@ -149,15 +170,8 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The answer that says what is wrong; like every answer it names the loaded model."""
-    problem = Problem(
-        type=f"urn:signaal:problem:{kind.slug}",
-        title=kind.title,
-        status=kind.status,
-        detail=detail,
-        errors=list(errors),
-        request_id=getattr(request.state, "request_id", None),
-        model=request.app.state.line.model,
-    )
+    request_id = getattr(request.state, "request_id", None)
+    problem = problem_of(kind, detail, errors, request_id=request_id, model=request.app.state.fleet.model)
     return Response(problem.model_dump_json(), kind.status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
@@ -185,13 +199,18 @@ def add_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return problem_response(request, INVALID, "See errors.", field_errors(error))
 
+    def of_departure(_: Request, __: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
     def of_waiting(request: Request, error: Exception) -> Response:
-        kind = BUSY if isinstance(error, LineFullError) else NOT_READY
+        if isinstance(error, LineFullError):
+            return problem_response(request, BUSY, str(error), headers={"Retry-After": str(error.retry_after)})
         again = {"Retry-After": str(request.app.state.settings.retry_after_seconds)}
-        return problem_response(request, kind, str(error), headers=again)
+        return problem_response(request, NOT_READY, str(error), headers=again)
 
     app.add_exception_handler(ProblemError, of_problem)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(CallerLeftError, of_departure)
     app.add_exception_handler(LineFullError, of_waiting)
     app.add_exception_handler(NotReadyError, of_waiting)

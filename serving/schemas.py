@@ -42,16 +42,18 @@ def is_blank(text: str) -> bool:
     return all(unicodedata.category(character) in _INVISIBLE for character in text)
 
 
+def unknown_label(label: str, known: Iterable[str]) -> str:
+    """Says that there is no such label, and which one may be meant."""
+    # The name is repeated only when it is short and looks like an id: it might be a misplaced text.
+    named = f"'{label}'" if is_plain_name(label) else "This"
+    return f"{named} is not an indicator of this model.{nearest(label[:60], known)} GET /v1/indicators lists them."
+
+
 def _known_label(label: str, info: ValidationInfo[Limits]) -> str:
     if info.context is None or label in info.context.label_ids:
         return label
-    # The name is repeated only when it is short and looks like an id: it might be a misplaced text.
-    named = f"'{label}'" if is_plain_name(label) else "This"
-    raise PydanticCustomError(
-        "unknown_indicator",
-        "{named} is not an indicator of this model.{hint} GET /v1/indicators lists them.",
-        {"named": named, "hint": nearest(label[:60], info.context.label_ids)},
-    )
+    said = unknown_label(label, info.context.label_ids)
+    raise PydanticCustomError("unknown_indicator", "{said}", {"said": said})
 
 
 class Ad(BaseModel):

@@ -30,12 +30,16 @@ class ServingSettings(BaseSettings):
         ge=1024,
         description="Largest request body. The default holds 64 ads of 20,000 characters, each escaped as \\uXXXX.",
     )
-    max_waiting: int = Field(
-        default=16,
-        ge=1,
-        description="Requests that may wait while one is scored; the next gets 503 and Retry-After.",
+    max_waiting_ads: int = Field(
+        default=1024, ge=1, description="Ads that may wait at once; a request beyond that gets 503 and Retry-After."
     )
-    retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says when no request can be taken.")
+    max_wait_seconds: float = Field(
+        default=20,
+        gt=0,
+        description="Longest wait for the turn, by the server's own estimate; a request that would wait longer gets 503 and "
+        "Retry-After at once. A caller may ask for less: Prefer: wait=5.",
+    )
+    retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says while the model is being loaded.")
     bulk_batch: int = Field(
         default=128,
         ge=1,
@@ -45,6 +49,15 @@ class ServingSettings(BaseSettings):
         default=16 * 1024 * 1024,
         ge=1024,
         description="Longest line of a file that is read; a longer one is rejected.",
+    )
+    stream_max_line_bytes: int = Field(
+        default=256 * 1024, ge=1024, description="Longest line of a stream; a longer one is answered by a problem."
+    )
+    stream_in_flight: int = Field(
+        default=128, ge=1, description="Lines of one stream that are under way at once; no more is read until one is answered."
+    )
+    body_idle_seconds: float = Field(
+        default=60, gt=0, description="How long the next part of a request's body may keep the server waiting."
     )
 
 

@@ -13,13 +13,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from models.scores import AdScore, Status
 from models.taxonomy import Taxonomy
-from serving.answers import ModelOut, ResultOut
+from serving.answers import LineOut, ModelOut, ResultOut
 from serving.bulk.flat import write_csv, write_parquet
 from serving.bulk.journal import JobKey, Journal, Paths, State, finish, read_state
 from serving.bulk.parquet_file import ParquetInput
-from serving.bulk.records import Columns, Entry
+from serving.bulk.records import Entry
 from serving.bulk.text_files import CsvInput, NdjsonInput
 from serving.errors import BulkError
+from serving.records import Columns
 from serving.schemas import Ad, Limits, nearest
 from serving.settings import ServingSettings
 
@@ -35,13 +36,6 @@ SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
 }
 MOST_REPORTED = 20
-
-
-class BulkResult(ResultOut):
-    """One line of the output: what the API answers for an ad, with its line in the input and the model."""
-
-    line: int
-    model: ModelOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +158,7 @@ class _Run:
             if score is None:
                 continue
             self._count(score)
-            result = BulkResult(line=line, model=self._model, **dict(ResultOut.of(ad.id, score)))
+            result = LineOut(line=line, model=self._model, **dict(ResultOut.of(ad.id, score)))
             self._journal.add(result.model_dump_json())
         now = time.monotonic()
         self._journal.commit(entries[-1].after, now - began)

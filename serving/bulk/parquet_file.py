@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from serving.bulk.records import Columns, Entry, Place, ad_from
+from serving.bulk.records import Entry, Place
 from serving.errors import BulkError, RecordError
+from serving.records import Columns, ad_from
 from serving.schemas import Limits
 
 ROWS_AT_ONCE = 256

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from serving.bulk.records import Columns, Entry, Place, ad_from
+from serving.bulk.records import Entry, Place
 from serving.errors import BulkError, RecordError
-from serving.problems import parse_json
+from serving.records import Columns, ad_from, ad_from_json
 from serving.schemas import Limits
 
 DELIMITERS = ",;\t|"
@@ -125,13 +125,7 @@ class NdjsonInput:
         try:
             if lines.too_long:
                 raise RecordError(f"The line is longer than {self._max} bytes.")
-            try:
-                values = parse_json(raw)
-            except ValueError as error:
-                raise RecordError(f"Not JSON. {error}") from None
-            if not isinstance(values, dict):
-                raise RecordError("Not a JSON object.")
-            ad = ad_from(values, self._columns, lines.first_line, self.limits)
+            ad = ad_from_json(raw, self._columns, lines.first_line, self.limits)
         except RecordError as error:
             return Entry(lines.first_line, lines.place, reason=str(error), kept=lines.kept)
         return Entry(lines.first_line, lines.place, ad)

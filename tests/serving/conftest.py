@@ -1,14 +1,18 @@
 """A running application around the small real scorer, and what else several modules need."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from models.runtime import Scorer
+from models.runtime import GraphRunner, Scorer, WindowScore
+from models.scores import AdScore
+from models.windows import Window
 from serving.app import create_app
 from serving.settings import ServingSettings
 from tests.conftest import SmallRun
@@ -24,12 +28,63 @@ def eager_scorer(scorer: Scorer) -> Scorer:
     return Scorer(scorer.runner, scorer.taxonomy, calibration, scorer.identity, metrics=scorer.metrics, card=scorer.card)
 
 
+class Fussy(Scorer):
+    """The real scorer, but it fails on some texts, with an error that says them."""
+
+    def __init__(self, real: Scorer, fails: Callable[[str], bool]) -> None:
+        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity, metrics=real.metrics)
+        self.fails = fails
+
+    def answer(self, text: str, *args: Any, **kwargs: Any) -> AdScore:
+        if self.fails(text):
+            try:
+                raise KeyError(text)
+            except KeyError as error:
+                raise RuntimeError(f"cannot score {text!r}") from error
+        return super().answer(text, *args, **kwargs)
+
+
+class GatedRunner(GraphRunner):
+    """The real graph behind a gate: while it is shut, a batch waits. Remembers the batches that went in."""
+
+    def __init__(self, real: GraphRunner, token_budget: int) -> None:
+        self.__dict__.update(real.__dict__)
+        self.token_budget = token_budget
+        self.gate, self.inside = threading.Event(), threading.Event()
+        self.gate.set()
+        self.batches: list[list[Window]] = []
+
+    def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
+        self.inside.set()
+        assert self.gate.wait(30)
+        self.batches.append(list(windows))
+        return super().forward(windows)
+
+    def shut(self) -> None:
+        """From now on batches wait; forget those that went before."""
+        self.gate.clear()
+        self.inside.clear()
+        self.batches.clear()
+
+
+@pytest.fixture
+def gated(eager_scorer: Scorer) -> Iterator[GatedRunner]:
+    runner = GatedRunner(eager_scorer.runner, token_budget=512)
+    yield runner
+    runner.gate.set()
+
+
+@pytest.fixture
+def gated_scorer(eager_scorer: Scorer, gated: GatedRunner) -> Scorer:
+    return Scorer(gated, eager_scorer.taxonomy, eager_scorer.calibration, eager_scorer.identity, metrics=eager_scorer.metrics)
+
+
 @pytest.fixture
 def open_client() -> Iterator[OpenClient]:
     """Start an application with a given scorer factory, and end it after the test; waits until it is ready by default."""
     opened: list[TestClient] = []
 
-    def start(factory: Callable[[], Scorer], *, wait: bool = True, **settings: int) -> TestClient:
+    def start(factory: Callable[[], Scorer], *, wait: bool = True, **settings: float) -> TestClient:
         client = TestClient(create_app(factory, ServingSettings(**settings)))  # type: ignore[arg-type]
         client.__enter__()
         opened.append(client)

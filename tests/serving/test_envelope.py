@@ -1,40 +1,17 @@
 """What surrounds every answer, and that no log ever holds an ad."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
 
 from models.runtime import Scorer
-from models.scores import AdScore
+from tests.serving.conftest import Fussy
 
 OpenClient = Callable[..., TestClient]
 
 SECRET = "geheimtekst"
-
-
-class Choking(Scorer):
-    """The real scorer, but it fails on texts that hold the secret, and says them in its error."""
-
-    def __init__(self, real: Scorer) -> None:
-        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity, metrics=real.metrics)
-
-    def score(
-        self,
-        texts: Sequence[str],
-        languages: Sequence[str | None] | None = None,
-        *,
-        labels: Collection[str] | None = None,
-        evidence: bool = True,
-    ) -> list[AdScore]:
-        for text in texts:
-            if SECRET in text:
-                try:
-                    raise KeyError(text)
-                except KeyError as error:
-                    raise RuntimeError(f"cannot score {text!r}") from error
-        return super().score(texts, languages, labels=labels, evidence=evidence)
 
 
 def everything_logged(caplog: pytest.LogCaptureFixture) -> str:
@@ -83,7 +60,7 @@ def test_an_error_that_holds_the_text_is_logged_without_it(
     open_client: OpenClient, eager_scorer: Scorer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    client = open_client(lambda: Choking(eager_scorer))
+    client = open_client(lambda: Fussy(eager_scorer, lambda text: SECRET in text))
     body = {"ads": [{"id": "a1", "text": f"Hello {SECRET}"}]}
     answer = client.post("/v1/score", json=body, headers={"X-Request-ID": "r9"})
     assert answer.status_code == 500
@@ -94,7 +71,7 @@ def test_an_error_that_holds_the_text_is_logged_without_it(
     assert SECRET not in answer.text
     logged = everything_logged(caplog)
     assert "r9: unforeseen RuntimeError" in logged
-    assert "in score" in logged
+    assert "in answer" in logged
     assert SECRET not in logged
     assert SECRET not in "".join(capfd.readouterr())
     after = {"ads": [{"id": "a1", "text": "Hello"}], "evidence": False}

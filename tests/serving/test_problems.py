@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.envelope import Envelope
-from serving.line import ScoringLine
+from serving.fleet import Fleet
 from serving.problems import BUSY, INVALID, ProblemError, add_problem_handlers, parse_json
 from serving.settings import ServingSettings
 
@@ -20,7 +20,7 @@ SECRET = "geheimtekst"
 def small_app() -> Iterator[TestClient]:
     """Addresses that fail in ways ours do not (yet)."""
     app = FastAPI()
-    app.state.line = ScoringLine(lambda: pytest.fail("not started"), 1)
+    app.state.fleet = Fleet(lambda: pytest.fail("not started"), ServingSettings())
     app.state.settings = ServingSettings()
     app.add_middleware(Envelope)
     add_problem_handlers(app)

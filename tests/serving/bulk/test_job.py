@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ import pytest
 from rich.console import Console
 
 from models.runtime import Scorer
-from models.scores import AdScore
 from serving.bulk.flat import flat_schema
 from serving.bulk.job import Format, Job, score_file
 from serving.bulk.journal import Paths, State
-from serving.bulk.records import Columns
 from serving.errors import BulkError
+from serving.records import Columns
 from serving.settings import ServingSettings
+from tests.serving.conftest import Fussy
 
 ROOT = Path(__file__).parents[3]
 TEXTS = [f"Ad {i}: je paspoort blijft op kantoor 🙂 en de bus kost {i}00 euro." for i in range(10)]
@@ -130,27 +130,6 @@ def test_an_empty_file_gives_an_empty_result(tmp_path: Path, score: Scored) -> N
     assert state
     assert (state.scored, state.rejected) == (0, 0)
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1
-
-
-class Fussy(Scorer):
-    """The real scorer, but it fails on some texts, with an error that says them."""
-
-    def __init__(self, real: Scorer, fails: Callable[[str], bool]) -> None:
-        super().__init__(real.runner, real.taxonomy, real.calibration, real.identity, metrics=real.metrics)
-        self.fails = fails
-
-    def score(
-        self,
-        texts: Sequence[str],
-        languages: Sequence[str | None] | None = None,
-        *,
-        labels: Collection[str] | None = None,
-        evidence: bool = True,
-    ) -> list[AdScore]:
-        for text in texts:
-            if self.fails(text):
-                raise RuntimeError(text)
-        return super().score(texts, languages, labels=labels, evidence=evidence)
 
 
 def test_a_text_that_the_model_fails_on_is_kept_aside_alone(

@@ -7,8 +7,9 @@ import pyarrow.parquet
 import pytest
 
 from serving.bulk.parquet_file import ParquetInput
-from serving.bulk.records import Columns, Place
+from serving.bulk.records import Place
 from serving.errors import BulkError
+from serving.records import Columns
 from serving.schemas import Limits
 
 LIMITS = Limits(max_ads=64, max_characters=100, label_ids=())

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.bulk.records import Columns, Entry, Place
+from serving.bulk.records import Entry, Place
 from serving.bulk.text_files import CsvInput, NdjsonInput
 from serving.errors import BulkError
+from serving.records import Columns
 from serving.schemas import Limits
 
 LIMITS = Limits(max_ads=64, max_characters=100, label_ids=())

@@ -1,7 +1,7 @@
 import pytest
 
-from serving.bulk.records import Columns, ad_from
 from serving.errors import BulkError, RecordError
+from serving.records import Columns, ad_from
 from serving.schemas import Limits
 
 LIMITS = Limits(max_ads=64, max_characters=20, label_ids=())
