@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 
 from serving.answers import ModelOut
-from serving.errors import CallerLeftError, LineFullError, NotReadyError, ServingError
+from serving.errors import CallerLeftError, LineFullError, NotReadyError, ServingError, UnknownModelError
 from serving.schemas import Ad, ScoreRequest, is_plain_name, nearest
 
 MEDIA_TYPE = "application/problem+json"
@@ -208,9 +208,14 @@ def add_problem_handlers(app: FastAPI) -> None:
         again = {"Retry-After": str(request.app.state.settings.retry_after_seconds)}
         return problem_response(request, NOT_READY, str(error), headers=again)
 
+    def of_unknown_model(request: Request, error: Exception) -> Response:
+        """Only where a model was let go while the request waited; before, the request itself is refused."""
+        return problem_response(request, INVALID, "See errors.", [FieldError(field="model", detail=str(error))])
+
     app.add_exception_handler(ProblemError, of_problem)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(CallerLeftError, of_departure)
     app.add_exception_handler(LineFullError, of_waiting)
     app.add_exception_handler(NotReadyError, of_waiting)
+    app.add_exception_handler(UnknownModelError, of_unknown_model)

@@ -40,6 +40,25 @@ class ServingSettings(BaseSettings):
         "Retry-After at once. A caller may ask for less: Prefer: wait=5.",
     )
     retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says while the model is being loaded.")
+    models: str = Field(
+        default="champion",
+        pattern=r"^champion(,[A-Za-z][\w-]*)*$",
+        description="Aliases of the registered models to have in service, with commas: champion first, then challenger, say.",
+    )
+    models_poll_seconds: float = Field(
+        default=15, gt=0, description="How often to look whether an alias names another model now; that one is then swapped in."
+    )
+    keep_retired_seconds: float = Field(
+        default=600,
+        ge=0,
+        description="How long a model that lost its alias still answers callers who pin its version. It takes memory.",
+    )
+    shadow_share: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="Share of the champion's requests that the challenger reads too, for comparison alone (GET /v1/models).",
+    )
     bulk_batch: int = Field(
         default=128,
         ge=1,
