@@ -15,7 +15,16 @@ import mlflow
 import numpy as np
 
 from models.base import DEFAULT_BASE, base_encoder_folder, sha256_of
-from models.bundle import WEIGHT_FILES, BaseReference, Bundle, seal, verified_base, weights_digest
+from models.bundle import (
+    FORMAT,
+    WEIGHT_FILES,
+    BaseReference,
+    Bundle,
+    reads_blinded,
+    seal,
+    verified_base,
+    weights_digest,
+)
 from models.calibration import Calibration, fit_calibration
 from models.errors import BundleError
 from models.example import LabelledExample
@@ -108,7 +117,16 @@ def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: Mode
         for name in (*WEIGHT_FILES, TRAINING_FILE, "taxonomy.yaml"):
             if (bundle.folder / name).is_file():
                 shutil.copyfile(bundle.folder / name, folder / name)
-        return finish(folder, bundle.manifest.base, data, bundle.taxonomy, settings, model_settings, run_id=active.info.run_id)
+        return finish(
+            folder,
+            bundle.manifest.base,
+            data,
+            bundle.taxonomy,
+            settings,
+            model_settings,
+            run_id=active.info.run_id,
+            bundle_format=bundle.manifest.format,
+        )
 
 
 def _fresh_folder(output: Path, run_id: str) -> Path:
@@ -126,9 +144,10 @@ def finish(
     model_settings: ModelSettings,
     *,
     run_id: str,
+    bundle_format: int = FORMAT,
 ) -> RunResult:
     """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
-    runner = build_runner(folder, base, model_settings)
+    runner = build_runner(folder, base, model_settings, blind=reads_blinded(bundle_format))
     validation = data.splits["validation"]
     calibration = calibrate(taxonomy, validation, score_with_progress(runner, validation, "validation"))
     identity = ModelIdentity(settings.model_name, settings.version, "", run_id, taxonomy.version)
@@ -156,6 +175,7 @@ def finish(
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     bundle = seal(
         folder,
+        format=bundle_format,
         name=settings.model_name,
         version=settings.version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -174,7 +194,7 @@ def finish(
     return RunResult(bundle, registered, report, evaluation.figures, evaluation.baselines)
 
 
-def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings) -> GraphRunner:
+def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings, *, blind: bool = True) -> GraphRunner:
     """The graph of saved weights, put where a server will look for it."""
     files = {path.name: sha256_of(path) for path in folder.iterdir()}
     graph = graph_path(weights_digest(files, base), model_settings.cache_dir, model_settings.precision)
@@ -182,7 +202,7 @@ def build_runner(folder: Path, base: BaseReference, model_settings: ModelSetting
         log.info("Building the %s graph.", model_settings.precision)
         export_onnx(load_weights(folder, base, model_settings.cache_dir), graph, model_settings.precision)
     tokenizer = verified_base(base, model_settings.cache_dir) / "tokenizer.json"
-    return GraphRunner(graph, tokenizer, precision=model_settings.precision, threads=model_settings.threads)
+    return GraphRunner(graph, tokenizer, precision=model_settings.precision, threads=model_settings.threads, blind=blind)
 
 
 @dataclass(frozen=True)
@@ -237,6 +257,7 @@ def calibrate(taxonomy: Taxonomy, examples: list[LabelledExample], raw: list[Raw
         np.array([score.document_type_logits for score in raw], dtype=np.float64),
         np.array(document_type_indices(examples, taxonomy)),
         choose_evidence_threshold(taxonomy, examples, raw),
+        indicators=len(taxonomy.indicators),
     )
 
 
