@@ -53,6 +53,8 @@ class WindowMaker:
         pad = self._tokenizer.token_to_id("<pad>")
         self.pad_id: int = pad if pad is not None else self._tokenizer.token_to_id("[PAD]") or 0
         self._blind = blind
+        unknown = self._tokenizer.token_to_id("<unk>")
+        self.unknown_id: int = unknown if unknown is not None else self._tokenizer.token_to_id("[UNK]") or 0
         self._room = max_tokens - 2
         self._step = self._room - overlap
 
