@@ -21,6 +21,7 @@ from models.bundle import (
     WEIGHT_FILES,
     BaseReference,
     Bundle,
+    open_bundle,
     reads_blinded,
     seal,
     verified_base,
@@ -55,6 +56,8 @@ log = logging.getLogger(__name__)
 
 TRAINING_FILE = "training.json"
 """In a bundle: the settings that decided its weights."""
+STARTED_FROM = "started_from"
+"""In that file: the bundle whose weights training started from, if any."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,10 @@ def _train(
     model = fine_tune(data.splits, taxonomy, settings, model_settings.cache_dir)
     save_weights(model, folder)
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    (folder / TRAINING_FILE).write_text(settings.model_dump_json(indent=1, exclude={"data", "output"}), encoding="utf-8")
+    how = settings.model_dump(mode="json", exclude={"data", "output", "start_from"})
+    if settings.start_from is not None:
+        how[STARTED_FROM] = str(open_bundle(settings.start_from).identity)
+    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
     tokenizer = base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json"
     layers = model.encoder.config.num_hidden_layers
     return BaseReference(name=settings.base, tokenizer_sha256=sha256_of(tokenizer), layers=layers)
@@ -109,7 +115,8 @@ def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: Mode
         trained = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"{bundle.folder} has no {TRAINING_FILE}: it cannot be recalibrated.") from error
-    settings = settings.model_copy(update={**trained, "version": settings.version})
+    known = {name: value for name, value in trained.items() if name in TrainingSettings.model_fields}
+    settings = settings.model_copy(update={**known, "version": settings.version})
     data = load_data(settings.data, bundle.taxonomy)
     with start_run(settings, model_settings) as active:
         mlflow.set_tag("recalibrated_from", bundle.digest)
@@ -173,6 +180,8 @@ def finish(
         data_description=data.description,
         base=f"{settings.base} (intfloat/multilingual-e5-small, 4-bit)" if settings.base == DEFAULT_BASE else settings.base,
         settings=settings,
+        blinded=reads_blinded(bundle_format),
+        started_from=json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8")).get(STARTED_FROM),
         precision=model_settings.precision,
         git_commit=commit,
     )
