@@ -29,8 +29,8 @@ MISSED_SHARE = 0.1
 
 FALSE_ALERTS = 0.05
 """At most this share of the texts without an indicator may have one ``present``."""
-STRICTEST = 0.9
-"""No threshold is raised further than this for it."""
+MOST_F1_LOST = 0.03
+"""No label may lose more F1 for it: a few would pay for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,12 @@ def hold_false_alerts(present_from: Array, probabilities: Array, targets: Array,
         present_from: [labels], where to begin.
         probabilities: [examples, labels], calibrated.
         targets: [examples, labels].
-        at_most: their share; not reached where it would take thresholds above ``STRICTEST``.
+        at_most: their share; not reached where a label would lose more than ``MOST_F1_LOST``.
     """
     thresholds = present_from.copy()
     positive = targets >= 0.5
     free = ~positive.any(axis=1)
+    least = [_f1(probabilities[:, i] >= t, positive[:, i]) - MOST_F1_LOST for i, t in enumerate(thresholds)]
     while free.any():
         alerts = probabilities[free] >= thresholds
         if alerts.any(axis=1).mean() <= at_most:
@@ -147,9 +148,9 @@ def hold_false_alerts(present_from: Array, probabilities: Array, targets: Array,
         for label in np.flatnonzero(alerts.any(axis=0)):
             above = float(probabilities[free, label][alerts[:, label]].min()) + 0.005
             column, truth = probabilities[:, label], positive[:, label]
-            loss = _f1(column >= thresholds[label], truth) - _f1(column >= above, truth)
-            if above <= STRICTEST:
-                steps.append((loss, int(label), above))
+            after = _f1(column >= above, truth)
+            if after >= least[label]:
+                steps.append((_f1(column >= thresholds[label], truth) - after, int(label), above))
         if not steps:
             break
         _, chosen, threshold = min(steps)

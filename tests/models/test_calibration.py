@@ -70,8 +70,9 @@ def test_false_alerts_are_held_where_f1_suffers_least() -> None:
     assert list(hold_false_alerts(np.array([0.5, 0.5]), probabilities, targets, at_most=0.5)) == [0.5, 0.5]
 
 
-def test_no_threshold_is_raised_beyond_reason() -> None:
-    probabilities, targets = np.full((20, 1), 0.97), np.zeros((20, 1))
+def test_no_label_pays_for_all_with_its_recall() -> None:
+    probabilities = np.concatenate([np.full((20, 1), 0.7), np.full((20, 1), 0.6)])
+    targets = np.repeat([[0.0], [1.0]], 20, axis=0)  # every step up loses all that is found
     assert hold_false_alerts(np.array([0.5]), probabilities, targets)[0] == 0.5
 
 
