@@ -7,6 +7,7 @@
     adapter.safetensors    LoRA weights, with adapter_config.json (method "lora"), or
     encoder.safetensors    the whole encoder (method "full")
     calibration.json  taxonomy.yaml  metrics.json  MODEL_CARD.md
+    profile.json           optional: the reference for drift (see ``models.profile``)
     manifest.json          what it is, and the SHA-256 of every other file
 
 The base encoder is not in it: the manifest names it and its digests (see ``models.base``). There is no pickle. Loading
@@ -25,11 +26,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from models.base import base_encoder_folder, sha256_of
 from models.calibration import Calibration
 from models.errors import BundleError
+from models.profile import Profile
 from models.scores import ModelIdentity
 from models.taxonomy import Taxonomy, load_taxonomy
 
 RELEASED = Path(__file__).parent / "released"
 MANIFEST = "manifest.json"
+PROFILE = "profile.json"
 WEIGHT_FILES = ("config.json", "heads.safetensors", "adapter_config.json", "adapter.safetensors", "encoder.safetensors")
 REQUIRED = ("config.json", "heads.safetensors", "calibration.json", "taxonomy.yaml", "metrics.json", "MODEL_CARD.md")
 
@@ -79,6 +82,16 @@ class Bundle:
             return Calibration.from_json(self._json("calibration.json"))
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{self.folder / 'calibration.json'} is not a calibration: {error!r}") from error
+
+    @cached_property
+    def profile(self) -> Profile | None:
+        """None when the bundle holds none."""
+        if PROFILE not in self.manifest.files:
+            return None
+        try:
+            return Profile.from_json(self._json(PROFILE))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{self.folder / PROFILE} is not a profile: {error!r}") from error
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

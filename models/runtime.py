@@ -16,12 +16,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from models.bundle import Bundle, verified_base
+from models.bundle import PROFILE, Bundle, verified_base
 from models.calibration import Calibration
 from models.errors import BundleError
 from models.evidence import evidence_spans
 from models.language import UNKNOWN, detect_language
 from models.onnx_graph import OUTPUTS, Precision, cached_graph
+from models.profile import Profile
 from models.scores import AdScore, LabelScore, Language, ModelIdentity, Status
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
@@ -110,6 +111,7 @@ class Scorer:
         *,
         metrics: dict[str, Any] | None = None,
         card: str = "",
+        profile: Profile | None = None,
     ) -> None:
         self.runner = runner
         self.taxonomy = taxonomy
@@ -117,6 +119,7 @@ class Scorer:
         self.identity = identity
         self.metrics = metrics or {}
         self.card = card
+        self.profile = profile
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, settings: ModelSettings) -> "Scorer":
@@ -126,13 +129,24 @@ class Scorer:
             BundleError: the bundle and its base encoder or taxonomy do not fit.
             BaseEncoderError: the base encoder cannot be had.
         """
-        missing = set(bundle.taxonomy.label_ids) - set(bundle.calibration.labels)
-        if missing:
-            raise BundleError(f"{bundle.folder / 'calibration.json'} lacks {', '.join(sorted(missing))}.")
+        labels = {"calibration.json": set(bundle.calibration.labels)}
+        if bundle.profile is not None:
+            labels[PROFILE] = set(bundle.profile.scores)
+        for name, there in labels.items():
+            if missing := set(bundle.taxonomy.label_ids) - there:
+                raise BundleError(f"{bundle.folder / name} lacks {', '.join(sorted(missing))}.")
         graph = cached_graph(bundle, settings.cache_dir, settings.precision)
         tokenizer = verified_base(bundle.manifest.base, settings.cache_dir) / "tokenizer.json"
         runner = GraphRunner(graph, tokenizer, precision=settings.precision, threads=settings.threads)
-        return cls(runner, bundle.taxonomy, bundle.calibration, bundle.identity, metrics=bundle.metrics, card=bundle.card)
+        return cls(
+            runner,
+            bundle.taxonomy,
+            bundle.calibration,
+            bundle.identity,
+            metrics=bundle.metrics,
+            card=bundle.card,
+            profile=bundle.profile,
+        )
 
     @property
     def thresholds(self) -> dict[str, tuple[float, float]]:

@@ -49,6 +49,8 @@ class WindowMaker:
         self._before, self._after = empty
         pad = self._tokenizer.token_to_id("<pad>")
         self.pad_id: int = pad if pad is not None else self._tokenizer.token_to_id("[PAD]") or 0
+        unknown = self._tokenizer.token_to_id("<unk>")
+        self.unknown_id: int = unknown if unknown is not None else self._tokenizer.token_to_id("[UNK]") or 0
         self._room = max_tokens - 2
         self._step = self._room - overlap
 

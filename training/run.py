@@ -15,12 +15,13 @@ import mlflow
 import numpy as np
 
 from models.base import DEFAULT_BASE, base_encoder_folder, sha256_of
-from models.bundle import WEIGHT_FILES, BaseReference, Bundle, seal, verified_base, weights_digest
+from models.bundle import PROFILE, WEIGHT_FILES, BaseReference, Bundle, seal, verified_base, weights_digest
 from models.calibration import Calibration, fit_calibration
 from models.errors import BundleError
 from models.example import LabelledExample
 from models.onnx_export import export_onnx
 from models.onnx_graph import graph_path
+from models.profile import Profile, TextFacts
 from models.runtime import GraphRunner, RawScore, Scorer
 from models.scores import ModelIdentity
 from models.settings import ModelSettings
@@ -130,13 +131,15 @@ def finish(
     """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
     runner = build_runner(folder, base, model_settings)
     validation = data.splits["validation"]
-    calibration = calibrate(taxonomy, validation, score_with_progress(runner, validation, "validation"))
+    raw = score_with_progress(runner, validation, "validation")
+    calibration = calibrate(taxonomy, validation, raw)
     identity = ModelIdentity(settings.model_name, settings.version, "", run_id, taxonomy.version)
     scorer = Scorer(runner, taxonomy, calibration, identity)
     evaluation = evaluate_scorer(scorer, data)
 
     facts = {"model": asdict(identity), "data_digest": data.digest, **evaluation.facts}
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json(), indent=1), encoding="utf-8")
+    (folder / PROFILE).write_text(json.dumps(profile_of(scorer, validation, raw).to_json(), indent=1), encoding="utf-8")
     metrics = {**evaluation.figures, "split": "test", "baselines": evaluation.baselines}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
     commit = git_commit()
@@ -238,6 +241,14 @@ def calibrate(taxonomy: Taxonomy, examples: list[LabelledExample], raw: list[Raw
         np.array(document_type_indices(examples, taxonomy)),
         choose_evidence_threshold(taxonomy, examples, raw),
     )
+
+
+def profile_of(scorer: Scorer, examples: list[LabelledExample], raw: list[RawScore]) -> Profile:
+    """The reference profile, as a service would see these texts: their language is detected, not told."""
+    unknown = scorer.runner.window_maker.unknown_id
+    scores = [scorer.answer(example.text, score, evidence=False) for example, score in zip(examples, raw, strict=True)]
+    facts = [TextFacts.of(example.text, score.windows, unknown) for example, score in zip(examples, raw, strict=True)]
+    return Profile.from_scores(scores, facts)
 
 
 def evaluate_bundle(bundle: Bundle, path: Path, output: Path, model_settings: ModelSettings) -> tuple[Path, dict[str, Any]]:
