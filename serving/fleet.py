@@ -12,6 +12,7 @@ from models.errors import ModelError
 from serving.answers import ModelOut
 from serving.errors import LineStoppedError, NotReadyError
 from serving.line import ScoringLine
+from serving.line_observer import LineObserver
 from serving.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Fleet:
         open_scorer: makes the scorer; called in a thread, since it may fetch and build for minutes.
         settings: limits of the line.
         on_failure: called, in that thread, with the error when no scorer could be had.
+        observe: makes the observer of a scorer's line.
     """
 
     def __init__(
@@ -35,10 +37,11 @@ class Fleet:
         open_scorer: "Callable[[], Scorer]",
         settings: ServingSettings,
         on_failure: Callable[[Exception], None] | None = None,
+        observe: "Callable[[Scorer], LineObserver]" = LineObserver,
     ) -> None:
-        self._open, self._settings, self._on_failure = open_scorer, settings, on_failure
+        self._open, self._settings, self._on_failure, self._observe = open_scorer, settings, on_failure, observe
         self._line: ScoringLine | None = None
-        self._failed = False
+        self.has_failed = False
 
     def start(self) -> None:
         """Begin to load, and return at once."""
@@ -59,9 +62,14 @@ class Fleet:
         """
         if self._line is not None:
             return self._line
-        if self._failed:
+        if self.has_failed:
             raise NotReadyError("The model could not be loaded; the service's log says why.")
         raise NotReadyError("The model is being loaded. Try again in a moment.")
+
+    @property
+    def lines(self) -> list[ScoringLine]:
+        """The lines of all loaded scorers."""
+        return [] if self._line is None else [self._line]
 
     @property
     def scorer(self) -> "Scorer":
@@ -96,9 +104,10 @@ class Fleet:
     def _load(self) -> None:
         try:
             scorer = self._open()
-            line = ScoringLine(scorer, self._settings.max_waiting_ads, self._settings.max_wait_seconds)
+            limits = self._settings.max_waiting_ads, self._settings.max_wait_seconds
+            line = ScoringLine(scorer, *limits, self._observe(scorer))
         except Exception as error:
-            self._failed = True
+            self.has_failed = True
             if isinstance(error, ModelError):
                 log.error("No model: %s", error)
             else:

@@ -208,6 +208,6 @@ def test_a_real_server_answers_keeps_texts_out_of_its_log_and_ends_on_sigterm(se
     server.process.send_signal(signal.SIGTERM)
     server.process.wait(30)
     log = server.log.read_text()
-    assert "POST /v1/score 200" in log
+    assert "method=POST route=/v1/score status=200" in log
     assert "geheimtekst" not in log
     assert "Traceback" not in log
