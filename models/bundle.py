@@ -30,6 +30,8 @@ from models.profile import Profile
 from models.scores import ModelIdentity
 from models.taxonomy import Taxonomy, load_taxonomy
 
+FORMAT = 2
+"""2: the network was trained on blinded texts (``models.identity``). 1: it was not, and is given texts as they are."""
 RELEASED = Path(__file__).parent / "released"
 MANIFEST = "manifest.json"
 PROFILE = "profile.json"
@@ -52,7 +54,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: int = 1
+    format: int = FORMAT
     name: str
     version: str
     created: str
@@ -118,6 +120,11 @@ class Bundle:
             raise BundleError(f"{self.folder / name} is not JSON: {error}") from error
 
 
+def reads_blinded(bundle_format: int) -> bool:
+    """Whether the network of a bundle reads words of origin, faith, status and gender as one word a class."""
+    return bundle_format >= 2
+
+
 def weights_digest(files: dict[str, str], base: BaseReference) -> str:
     """Digest over the weight files and the base encoder they belong on."""
     parts = [f"{name}={files[name]}" for name in WEIGHT_FILES if name in files]
@@ -139,8 +146,8 @@ def open_bundle(folder: Path) -> Bundle:
     except ValidationError as error:
         first = error.errors()[0]
         raise BundleError(f"{path} is not a manifest: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-    if manifest.format != 1:
-        raise BundleError(f"{path} has format {manifest.format}; this version of Signaal reads format 1.")
+    if not 1 <= manifest.format <= FORMAT:
+        raise BundleError(f"{path} has format {manifest.format}; this version of Signaal reads formats 1 to {FORMAT}.")
     for name in REQUIRED:
         if name not in manifest.files:
             raise BundleError(f"{path} does not list {name}: the bundle is incomplete.")

@@ -5,7 +5,9 @@ noise, so each label is drawn towards one fit shared by all: a MAP estimate with
 ``bias`` around the shared values (the partial pooling of hierarchical models). Fitted on the validation split only, on
 the logits of the graph that is served.
 
-Two thresholds a label: below the first ``absent``, from the second ``present``, ``uncertain`` between.
+Two thresholds a label: below the first ``absent``, from the second ``present``, ``uncertain`` between. Twelve labels that
+are each seldom wrong still alert often together, so the second ones are then raised until few texts without an indicator
+get any.
 """
 
 from collections.abc import Mapping
@@ -24,6 +26,11 @@ PRIOR_SPREAD = 0.5
 """Standard deviation of a label's log scale and bias around the shared fit."""
 MISSED_SHARE = 0.1
 """At most this share of a label's positives may fall below ``absent_below``."""
+
+FALSE_ALERTS = 0.05
+"""At most this share of the texts without an indicator may have one ``present``."""
+MOST_F1_LOST = 0.03
+"""No label may lose more F1 for it: a few would pay for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,37 @@ def choose_thresholds(probabilities: Array, targets: Array) -> tuple[float, floa
     return max(absent_below, 0.05), present_from
 
 
+def hold_false_alerts(present_from: Array, probabilities: Array, targets: Array, at_most: float = FALSE_ALERTS) -> Array:
+    """Thresholds raised, where F1 suffers least, until few of the texts without any of these labels have one ``present``.
+
+    Args:
+        present_from: [labels], where to begin.
+        probabilities: [examples, labels], calibrated.
+        targets: [examples, labels].
+        at_most: their share; not reached where a label would lose more than ``MOST_F1_LOST``.
+    """
+    thresholds = present_from.copy()
+    positive = targets >= 0.5
+    free = ~positive.any(axis=1)
+    least = [_f1(probabilities[:, i] >= t, positive[:, i]) - MOST_F1_LOST for i, t in enumerate(thresholds)]
+    while free.any():
+        alerts = probabilities[free] >= thresholds
+        if alerts.any(axis=1).mean() <= at_most:
+            break
+        steps = []
+        for label in np.flatnonzero(alerts.any(axis=0)):
+            above = float(probabilities[free, label][alerts[:, label]].min()) + 0.005
+            column, truth = probabilities[:, label], positive[:, label]
+            after = _f1(column >= above, truth)
+            if after >= least[label]:
+                steps.append((_f1(column >= thresholds[label], truth) - after, int(label), above))
+        if not steps:
+            break
+        _, chosen, threshold = min(steps)
+        thresholds[chosen] = threshold
+    return thresholds
+
+
 def _f1(predicted: NDArray[np.bool_], positive: NDArray[np.bool_]) -> float:
     hits = float((predicted & positive).sum())
     return 2 * hits / max(float(predicted.sum() + positive.sum()), 1.0)
@@ -152,12 +190,19 @@ def fit_calibration(
     document_type_logits: Array | None = None,
     document_types: NDArray[np.int64] | None = None,
     evidence_threshold: float = 0.5,
+    indicators: int = 0,
 ) -> Calibration:
-    """Fit everything on the validation split; shapes as in ``fit_platt`` and ``fit_temperature``."""
-    fitted: dict[str, LabelCalibration] = {}
-    for index, (label, (scale, bias)) in enumerate(zip(labels, fit_platt(logits, targets), strict=True)):
-        probabilities = expit(scale * logits[:, index] + bias)
-        fitted[label] = LabelCalibration(scale, bias, *choose_thresholds(probabilities, targets[:, index]))
+    """Fit everything on the validation split; shapes as in ``fit_platt`` and ``fit_temperature``. The first ``indicators`` of the
+    labels are those that alert."""
+    fits = fit_platt(logits, targets)
+    probabilities = np.stack([expit(scale * logits[:, i] + bias) for i, (scale, bias) in enumerate(fits)], axis=1)
+    thresholds = np.array([choose_thresholds(probabilities[:, i], targets[:, i]) for i in range(len(labels))])
+    alerting = slice(0, indicators)
+    thresholds[alerting, 1] = hold_false_alerts(thresholds[alerting, 1], probabilities[:, alerting], targets[:, alerting])
+    fitted = {
+        label: LabelCalibration(scale, bias, float(absent_below), float(present_from))
+        for label, (scale, bias), (absent_below, present_from) in zip(labels, fits, thresholds, strict=True)
+    }
     temperature = 1.0
     if document_type_logits is not None and document_types is not None:
         temperature = fit_temperature(document_type_logits, document_types)

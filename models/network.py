@@ -36,6 +36,7 @@ class SignaalConfig(PretrainedConfig):
         document_types: list[str] | None = None,
         evidence_weight: float = 1.0,
         document_type_weight: float = 0.3,
+        contrast_weight: float = 0.0,
         head_dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
@@ -46,6 +47,7 @@ class SignaalConfig(PretrainedConfig):
             document_types: document type ids; empty switches that head off.
             evidence_weight: weight of the span loss.
             document_type_weight: weight of the document-type loss.
+            contrast_weight: weight of the contrast loss.
             head_dropout: dropout on the token states and pooled vectors.
         """
         super().__init__(**kwargs)
@@ -54,6 +56,7 @@ class SignaalConfig(PretrainedConfig):
         self.document_types = document_types or []
         self.evidence_weight = evidence_weight
         self.document_type_weight = document_type_weight
+        self.contrast_weight = contrast_weight
         self.head_dropout = head_dropout
 
 
@@ -71,6 +74,7 @@ class SignaalOutput(ModelOutput):
     label_loss: Tensor | None = None
     evidence_loss: Tensor | None = None
     document_type_loss: Tensor | None = None
+    contrast_loss: Tensor | None = None
 
 
 class LabelAttention(nn.Module):
@@ -136,6 +140,7 @@ class SignaalModel(PreTrainedModel):
         label_weights: Tensor | None = None,
         evidence_targets: Tensor | None = None,
         document_types: Tensor | None = None,
+        scenarios: Tensor | None = None,
     ) -> SignaalOutput:
         """
         Args:
@@ -145,6 +150,7 @@ class SignaalModel(PreTrainedModel):
             label_weights: [batch, labels], weight of each label in the losses; 1 when not given.
             evidence_targets: [batch, tokens, labels]; 1 inside a span, 0 outside, ``FREE`` where not supervised.
             document_types: [batch], index, or -100 when unknown.
+            scenarios: [batch], texts of one number are of one scenario; -1 when unknown.
         """
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         scores, logits = self.attention(states, attention_mask)
@@ -154,7 +160,7 @@ class SignaalModel(PreTrainedModel):
             out.document_type_logits = self.document_type((states * share).sum(1) / share.sum(1))
         if labels is not None:
             weights = torch.ones_like(labels) if label_weights is None else label_weights
-            self._add_losses(out, labels, weights, evidence_targets, document_types)
+            self._add_losses(out, labels, weights, evidence_targets, document_types, scenarios)
         return out
 
     def _add_losses(
@@ -164,6 +170,7 @@ class SignaalModel(PreTrainedModel):
         weights: Tensor,
         evidence_targets: Tensor | None,
         document_types: Tensor | None,
+        scenarios: Tensor | None,
     ) -> None:
         config = cast(SignaalConfig, self.config)
         out.label_loss = nn.functional.binary_cross_entropy_with_logits(cast(Tensor, out.logits), labels, weight=weights)
@@ -174,6 +181,9 @@ class SignaalModel(PreTrainedModel):
         if document_types is not None and out.document_type_logits is not None and bool((document_types >= 0).any()):
             out.document_type_loss = nn.functional.cross_entropy(out.document_type_logits, document_types)
             loss = loss + config.document_type_weight * out.document_type_loss
+        if scenarios is not None and config.contrast_weight:
+            out.contrast_loss = contrast_loss(cast(Tensor, out.logits), labels, scenarios)
+            loss = loss + config.contrast_weight * out.contrast_loss
         out.loss = loss
 
 
@@ -199,6 +209,24 @@ def evidence_loss(scores: Tensor, targets: Tensor, labels: Tensor, weights: Tens
     per_pair = (loss * inside).sum(1) / inside.sum(1).clamp(min=1.0) + (loss * outside).sum(1) / outside.sum(1).clamp(min=1.0)
     pair_weight = torch.where(labels > 0.5, 1.0, 0.1 * weights) * (supervised.sum(1) > 0)
     return (per_pair * pair_weight).sum() / pair_weight.sum().clamp(min=1.0)
+
+
+def contrast_loss(logits: Tensor, labels: Tensor, scenarios: Tensor, margin: float = 4.0) -> Tensor:
+    """Where two texts of one scenario differ in a label, the one that has it should be ``margin`` above the other (a smooth
+    hinge, as in RankNet, Burges et al. 2005). Zero when the batch holds no such pair.
+
+    Such texts are often minimal pairs ("we keep your passport" / "you keep your passport"). Label by label their order
+    comes out right long before the distance between them is wide enough for one threshold to part them.
+
+    Args:
+        logits: [batch, labels].
+        labels: [batch, labels], 0/1.
+        scenarios: [batch]; -1 is of no scenario.
+    """
+    of_one = (scenarios[:, None] == scenarios[None, :]) & (scenarios[:, None] >= 0)
+    differ = of_one[:, :, None] & (labels[:, None, :] > 0.5) & (labels[None, :, :] < 0.5)  # [with, without, labels]
+    gaps = (logits[:, None, :] - logits[None, :, :])[differ]
+    return nn.functional.softplus(margin - gaps).sum() / max(gaps.numel(), 1)
 
 
 def new_model(base_folder: Path, config: SignaalConfig, *, layers: int | None = None) -> SignaalModel:

@@ -14,6 +14,7 @@ from models.settings import ModelSettings
 
 CHAMPION = "champion"
 BUNDLE_ARTIFACT = "bundle"
+RELEASED_NAME = "released"
 
 
 def open_scorer(settings: ModelSettings) -> Scorer:
@@ -22,24 +23,47 @@ def open_scorer(settings: ModelSettings) -> Scorer:
     Raises:
         ModelError: the model is not there, is broken, or its base encoder cannot be had.
     """
-    return Scorer.of_bundle(find_bundle(settings), settings)
+    return open_at(where(settings) or RELEASED_NAME, settings)
 
 
-def find_bundle(settings: ModelSettings) -> Bundle:
-    """The bundle that ``settings.bundle`` names (see there)."""
-    if settings.bundle == "released":
+def open_at(place: str, settings: ModelSettings) -> Scorer:
+    """The scorer at a place that ``where`` gave; errors as ``open_scorer``."""
+    return Scorer.of_bundle(bundle_at(place, settings), settings)
+
+
+def where(settings: ModelSettings, alias: str = CHAMPION) -> str | None:
+    """The place of the model that has an alias now: ``released``, a folder, or ``models:/NAME/VERSION``. None when no model
+    has it, which cannot be for the champion: ``settings.bundle`` says what that is.
+
+    Cheap, so that whoever wants to notice a change can ask often.
+
+    Raises:
+        RegistryError: the store does not answer.
+    """
+    if alias != CHAMPION:
+        return _registered(settings.registered_model, alias, settings)
+    if settings.bundle == "auto":
+        return _registered(settings.registered_model, alias, settings) or RELEASED_NAME
+    if settings.bundle.startswith("models:/") and "@" in settings.bundle:
+        name, _, other = settings.bundle.removeprefix("models:/").partition("@")
+        return _registered(name, other, settings) or settings.bundle
+    return settings.bundle
+
+
+def bundle_at(place: str, settings: ModelSettings) -> Bundle:
+    """The bundle at a place that ``where`` gave.
+
+    Raises:
+        BundleError: it is broken, or no bundle.
+        RegistryError: the registry does not have it.
+    """
+    if place == RELEASED_NAME:
         return open_bundle(RELEASED)
-    if settings.bundle.startswith("models:/"):
-        return _from_registry(settings.bundle, settings)
-    if settings.bundle != "auto":
-        return open_bundle(Path(settings.bundle))
-    if champion_version(settings) is None:
-        return open_bundle(RELEASED)
-    return _from_registry(f"models:/{settings.registered_model}@{CHAMPION}", settings)
+    return _from_registry(place, settings) if place.startswith("models:/") else open_bundle(Path(place))
 
 
-def champion_version(settings: ModelSettings) -> str | None:
-    """Version of the registered champion; None when there is no store, no such model, or no such alias."""
+def _registered(name: str, alias: str, settings: ModelSettings) -> str | None:
+    """``models:/NAME/VERSION`` of an alias; None when there is no store, no such model, or no such alias."""
     uri = settings.mlflow_tracking_uri
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return None
@@ -47,7 +71,7 @@ def champion_version(settings: ModelSettings) -> str | None:
     from mlflow.tracking import MlflowClient
 
     try:
-        return str(MlflowClient(uri, uri).get_model_version_by_alias(settings.registered_model, CHAMPION).version)
+        return f"models:/{name}/{MlflowClient(uri, uri).get_model_version_by_alias(name, alias).version}"
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None

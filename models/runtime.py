@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from models.bundle import PROFILE, Bundle, verified_base
+from models.bundle import PROFILE, Bundle, reads_blinded, verified_base
 from models.calibration import Calibration
 from models.errors import BundleError
 from models.evidence import evidence_spans
@@ -70,7 +70,7 @@ class GraphRunner:
     ``forward`` runs a batch, ``RawScore.of`` puts a text's windows together.
     """
 
-    def __init__(self, graph: Path, tokenizer_file: Path, *, precision: Precision, threads: int = 0) -> None:
+    def __init__(self, graph: Path, tokenizer_file: Path, *, precision: Precision, threads: int = 0, blind: bool = True) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -78,7 +78,7 @@ class GraphRunner:
             self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own kinds, none public
             raise BundleError(f"The graph {graph} cannot be loaded: {error} Delete it; it is built again.") from error
-        self.window_maker = WindowMaker(tokenizer_file)
+        self.window_maker = WindowMaker(tokenizer_file, blind=blind)
         self.token_budget = TOKEN_BUDGET[precision]
 
     def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
@@ -137,7 +137,9 @@ class Scorer:
                 raise BundleError(f"{bundle.folder / name} lacks {', '.join(sorted(missing))}.")
         graph = cached_graph(bundle, settings.cache_dir, settings.precision)
         tokenizer = verified_base(bundle.manifest.base, settings.cache_dir) / "tokenizer.json"
-        runner = GraphRunner(graph, tokenizer, precision=settings.precision, threads=settings.threads)
+        runner = GraphRunner(
+            graph, tokenizer, precision=settings.precision, threads=settings.threads, blind=reads_blinded(bundle.manifest.format)
+        )
         return cls(
             runner,
             bundle.taxonomy,

@@ -60,3 +60,6 @@ class ModelIdentity:
     bundle_digest: str
     run_id: str | None
     taxonomy_version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} (bundle {self.bundle_digest[:12]})"

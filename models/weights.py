@@ -43,11 +43,39 @@ def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalM
         model = new_model(verified_base(base, cache_dir), config, layers=base.layers)
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         add_lora(model, **settings)
-        loaded = set_peft_model_state_dict(model.encoder, load_file(folder / "adapter.safetensors"))
-        if loaded.unexpected_keys:
-            raise BundleError(f"{folder / 'adapter.safetensors'} does not fit the base encoder {base.name}.")
-    heads = load_file(folder / "heads.safetensors")
-    _, unexpected = model.load_state_dict(heads, strict=False)
+        _load_adapter(model, folder)
+    _load_heads(model, folder)
+    return merged(model).eval()
+
+
+def start_from(model: SignaalModel, folder: Path) -> None:
+    """Give a network that is about to be trained the weights of a bundle of the same make (in place).
+
+    Raises:
+        BundleError: the bundle has other labels, another method of training, or adapters of another rank.
+    """
+    if isinstance(model.encoder, PeftModel) != (folder / "adapter.safetensors").is_file():
+        raise BundleError(f"{folder} was trained with another method (lora or full) than this run's.")
+    labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["labels"]
+    if labels != cast(SignaalConfig, model.config).labels:
+        raise BundleError(f"{folder} has other labels than this run's taxonomy.")
+    try:
+        if isinstance(model.encoder, PeftModel):
+            _load_adapter(model, folder)
+        else:
+            model.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+        _load_heads(model, folder)
+    except RuntimeError as error:  # torch: a size mismatch
+        raise BundleError(f"{folder} does not fit this run's network (layers, or rank of the adapters).") from error
+
+
+def _load_adapter(model: SignaalModel, folder: Path) -> None:
+    loaded = set_peft_model_state_dict(cast(PeftModel, model.encoder), load_file(folder / "adapter.safetensors"))
+    if loaded.unexpected_keys:
+        raise BundleError(f"{folder / 'adapter.safetensors'} does not fit the base encoder.")
+
+
+def _load_heads(model: SignaalModel, folder: Path) -> None:
+    _, unexpected = model.load_state_dict(load_file(folder / "heads.safetensors"), strict=False)
     if unexpected:
         raise BundleError(f"{folder / 'heads.safetensors'} does not fit its config.json.")
-    return merged(model).eval()

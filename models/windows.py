@@ -1,4 +1,4 @@
-"""From texts to token windows: normalise, tokenise, split what is too long with overlap.
+"""From texts to token windows: normalise, blind, tokenise, split what is too long with overlap.
 
 Every token knows which characters of the ORIGINAL text it stands for. Training and the runtime read texts through this
 one file, so they cannot drift apart.
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from models.errors import BaseEncoderError
+from models.identity import blinded
+from models.language import detect_language
 from models.text import normalise
 
 MAX_TOKENS = 256
@@ -34,9 +36,10 @@ class Window:
 
 
 class WindowMaker:
-    """Splits texts into windows of at most ``max_tokens`` tokens, neighbours sharing ``overlap`` tokens."""
+    """Splits texts into windows of at most ``max_tokens`` tokens, neighbours sharing ``overlap`` tokens; ``blind`` as in
+    ``models.identity``."""
 
-    def __init__(self, tokenizer_file: Path, *, max_tokens: int = MAX_TOKENS, overlap: int = OVERLAP) -> None:
+    def __init__(self, tokenizer_file: Path, *, blind: bool = True, max_tokens: int = MAX_TOKENS, overlap: int = OVERLAP) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         except Exception as error:  # the tokenizers library raises a bare Exception
@@ -49,6 +52,7 @@ class WindowMaker:
         self._before, self._after = empty
         pad = self._tokenizer.token_to_id("<pad>")
         self.pad_id: int = pad if pad is not None else self._tokenizer.token_to_id("[PAD]") or 0
+        self._blind = blind
         unknown = self._tokenizer.token_to_id("<unk>")
         self.unknown_id: int = unknown if unknown is not None else self._tokenizer.token_to_id("[UNK]") or 0
         self._room = max_tokens - 2
@@ -60,6 +64,8 @@ class WindowMaker:
 
     def _windows_of(self, index: int, text: str) -> Iterator[Window]:
         normalised = normalise(text)
+        if self._blind:
+            normalised = blinded(normalised, detect_language(normalised.text)[0])
         encoding = self._tokenizer.encode(normalised.text, add_special_tokens=False)
         places = [normalised.to_original(s, e) if s < e else (-1, -1) for s, e in _trimmed(encoding.offsets, normalised.text)]
         position = 0

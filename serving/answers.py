@@ -1,5 +1,6 @@
 """What an answer says; the schema of every success. Errors are in ``problems.py``."""
 
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field, JsonValue
@@ -26,6 +27,49 @@ class ModelOut(BaseModel):
             run_id=identity.run_id,
             taxonomy_version=identity.taxonomy_version,
         )
+
+
+class ServedOut(BaseModel):
+    """A model in service, and under which names."""
+
+    aliases: list[str] = Field(description="Empty when it is retired.", examples=[["champion"]])
+    model: ModelOut
+    since: datetime = Field(description="When it was loaded.")
+    retired: datetime | None = Field(description="When another took its last alias.")
+    sunset: datetime | None = Field(description="When a retired model is let go; pin another before.")
+
+    @classmethod
+    def of(cls, model: ModelOut, aliases: list[str], since: float, retired: float | None, kept: float) -> "ServedOut":
+        """Times in seconds since the epoch; ``kept``: seconds from ``retired`` to the sunset."""
+        gone, sunset = (None, None) if retired is None else (retired, retired + kept)
+        moment = {"since": since, "retired": gone, "sunset": sunset}
+        times = {name: None if at is None else datetime.fromtimestamp(int(at), UTC) for name, at in moment.items()}
+        return cls(aliases=aliases, model=model, **times)
+
+
+class DifferenceOut(BaseModel):
+    """How challenger and champion differ in one label, over all ads that both scored."""
+
+    ads: int
+    other_status: int
+    newly_present: int
+    no_longer_present: int
+    mean_shift: float = Field(description="Mean absolute difference of the probabilities.")
+
+
+class ShadowOut(BaseModel):
+    """What shadow scoring has found since champion or challenger last changed."""
+
+    share: float = Field(description="Share of the requests that the challenger reads, too.")
+    left_out: int = Field(description="Ads that were drawn and not scored, because the challenger was busy.")
+    differences: dict[str, DifferenceOut]
+
+
+class ModelsAnswer(BaseModel):
+    """The answer to GET /v1/models."""
+
+    models: list[ServedOut]
+    shadow: ShadowOut
 
 
 class SpanOut(BaseModel):

@@ -6,18 +6,29 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from serving.answers import HealthAnswer, IndicatorsAnswer, LimitsOut, ModelAnswer, ModelOut, ResultOut, ScoreAnswer
-from serving.body import read_score_request, score_request_schema
+from serving.answers import (
+    DifferenceOut,
+    HealthAnswer,
+    IndicatorsAnswer,
+    LimitsOut,
+    ModelAnswer,
+    ModelOut,
+    ModelsAnswer,
+    ResultOut,
+    ScoreAnswer,
+    ShadowOut,
+)
+from serving.body import pick_or_refuse, read_score_request, score_request_schema
 from serving.caller import patience_of, unless_left
 from serving.envelope import Envelope
-from serving.fleet import Fleet
+from serving.fleet import Fleet, Source
 from serving.fleet_metrics import FleetMetrics
 from serving.line_observer import LineObserver
 from serving.logs import log_loop_error
@@ -30,9 +41,6 @@ from serving.settings import ServingSettings
 from serving.stopping import refuse_while_stopping
 from serving.stream import ScoreStream, StreamOptions, read_stream_options, stream_documents
 from serving.tracing import Tracing
-
-if TYPE_CHECKING:
-    from models.runtime import Scorer
 
 PLAYGROUND = Path(__file__).with_name("playground")
 
@@ -52,22 +60,22 @@ NOT_FOR = [
 
 
 def create_app(
-    scorer_factory: "Callable[[], Scorer]",
+    source: Source,
     settings: ServingSettings,
     on_load_failure: Callable[[Exception], None] | None = None,
     tracing: Tracing | None = None,
 ) -> FastAPI:
-    """The application. The scorer is loaded in the background when it starts; until then ``/readyz`` says 503.
+    """The application. Models are loaded in the background when it starts; until then ``/readyz`` says 503.
 
     Args:
-        scorer_factory: makes the scorer, which may take minutes the first time.
+        source: where models come from; to open one may take minutes the first time.
         settings: limits and times.
         on_load_failure: told when no scorer could be had, so that a server can end itself.
         tracing: where spans go; nowhere when None.
     """
     metrics, tracing, stopping = Metrics(), tracing or Tracing(), threading.Event()
     observe = functools.partial(LineObserver, metrics=metrics, tracing=tracing)
-    fleet = Fleet(scorer_factory, settings, on_load_failure, observe)
+    fleet = Fleet(source, settings, on_load_failure, observe)
     metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
 
     @asynccontextmanager
@@ -112,11 +120,21 @@ def _add_scoring(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
     schema = {"content": {"application/json": {"schema": score_request_schema(settings)}}, "required": True}
 
     @app.post("/v1/score", summary="Score ads", openapi_extra={"requestBody": schema})
-    async def score(request: Request, wanted: Annotated[ScoreRequest, Depends(read_score_request)]) -> ScoreAnswer:
+    async def score(
+        request: Request, response: Response, wanted: Annotated[ScoreRequest, Depends(read_score_request)]
+    ) -> ScoreAnswer:
+        response.headers.update(fleet.notices(pick_or_refuse(fleet, wanted.model, "#/model")))
         texts = [ad.text for ad in wanted.ads]
         # "und" is ISO 639 for "not known": not a hint.
         languages = [None if ad.language == "und" else ad.language for ad in wanted.ads]
-        scoring = fleet.score(texts, languages, wanted.indicators, evidence=wanted.evidence, patience=patience_of(request))
+        scoring = fleet.score(
+            texts,
+            languages,
+            wanted.indicators,
+            evidence=wanted.evidence,
+            patience=patience_of(request),
+            model=wanted.model,
+        )
         model, scores = await unless_left(request, scoring)
         note_scored(model, len(texts))
         results = [ResultOut.of(ad.id, one) for ad, one in zip(wanted.ads, scores, strict=True)]
@@ -152,13 +170,35 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
             card=scorer.card,
         )
 
+    @app.get("/v1/models", summary="Which models are in service, and how the challenger differs from the champion")
+    async def models() -> ModelsAnswer:
+        fleet.pick()
+        shadow = fleet.shadow
+        return ModelsAnswer(
+            models=fleet.in_service(),
+            shadow=ShadowOut(
+                share=shadow.share,
+                left_out=shadow.left_out,
+                differences={
+                    label: DifferenceOut(
+                        ads=one.ads,
+                        other_status=one.other_status,
+                        newly_present=one.newly_present,
+                        no_longer_present=one.no_longer_present,
+                        mean_shift=one.sum_of_shifts / one.ads,
+                    )
+                    for label, one in sorted(shadow.differences.items())
+                },
+            ),
+        )
+
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> HealthAnswer:
         return HealthAnswer(status="ok", model=fleet.model)
 
     @app.get("/readyz", summary="Whether scoring works now")
     async def readyz() -> HealthAnswer:
-        await check_works(fleet.line)
+        await check_works(fleet.pick().line)
         return HealthAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity))
 
 

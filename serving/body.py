@@ -7,6 +7,8 @@ from fastapi import Request
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
+from serving.errors import UnknownModelError
+from serving.fleet import Fleet, Served
 from serving.problems import (
     INVALID,
     MOST_ERRORS,
@@ -27,21 +29,19 @@ async def read_score_request(request: Request) -> ScoreRequest:
     """The request for scores, checked.
 
     Raises:
-        NotReadyError: no scorer yet, so the labels are not known.
+        NotReadyError: no model yet, so the labels are not known.
         ProblemError: the body cannot be used; says what and where.
     """
     settings: ServingSettings = request.app.state.settings
-    limits = Limits(
-        max_ads=settings.max_ads,
-        max_characters=settings.max_characters,
-        label_ids=request.app.state.fleet.scorer.taxonomy.label_ids,
-    )
+    fleet: Fleet = request.app.state.fleet
+    fleet.pick()  # before the body is read: without a model there is nothing to read it for
     check_media_type(request, "application/json")
     raw = await _read(request, settings.max_body_bytes, settings.body_idle_seconds)
     try:
         data = parse_json(raw)
     except ValueError as error:
         raise _not_json(f"The body must be JSON. {error}") from None
+    limits = Limits(settings.max_ads, settings.max_characters, _served(fleet, data).scorer.taxonomy.label_ids)
     try:
         return ScoreRequest.model_validate(data, context=limits)
     except ValidationError as error:
@@ -50,6 +50,24 @@ async def read_score_request(request: Request) -> ScoreRequest:
         if count > MOST_ERRORS:
             detail += f" The first {MOST_ERRORS} are listed."
         raise ProblemError(INVALID, detail, field_errors(error)) from None
+
+
+def _served(fleet: Fleet, data: Any) -> Served:
+    """The model that the request names, whose labels it must keep to; the champion where it names none in the right form."""
+    name = data.get("model") if isinstance(data, dict) else None
+    return pick_or_refuse(fleet, name if isinstance(name, str) else None, "#/model")
+
+
+def pick_or_refuse(fleet: Fleet, name: str | None, pointer: str | None = None) -> Served:
+    """As ``Fleet.pick``.
+
+    Raises:
+        ProblemError: no model of that name is in service.
+    """
+    try:
+        return fleet.pick(name)
+    except UnknownModelError as error:
+        raise ProblemError(INVALID, "See errors.", [FieldError(field="model", pointer=pointer, detail=str(error))]) from None
 
 
 def score_request_schema(settings: ServingSettings) -> dict[str, Any]:

@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from models.errors import ModelError
-from models.registry import open_scorer
+from models.registry import open_at, open_scorer, where
+from models.settings import ModelSettings
 from serving.app import create_app
 from serving.bulk.job import Format, Job, format_of, score_file
 from serving.bulk.journal import Paths, State
 from serving.errors import BulkError, ServingError, SettingsError
+from serving.fleet import Source
 from serving.logs import configure_logs
 from serving.records import Columns
 from serving.settings import load_model_settings, load_settings
@@ -61,8 +63,8 @@ def api(
         failures.append(error)
         os.kill(os.getpid(), signal.SIGINT)  # a server without a model is of no use: end it in order
 
-    open_model, tracing = functools.partial(open_scorer, load_model_settings()), open_tracing(settings)
-    application = create_app(open_model, settings, on_load_failure=end, tracing=tracing)
+    source, tracing = _source(load_model_settings()), open_tracing(settings)
+    application = create_app(source, settings, on_load_failure=end, tracing=tracing)
     listening = _listen(settings.host, settings.port)
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -85,6 +87,10 @@ def api(
         raise typer.Exit(1)  # unforeseen: it is in the log, with the way to it
     if failures:
         raise failures[0]
+
+
+def _source(settings: ModelSettings) -> Source:
+    return Source(where=functools.partial(where, settings), open_at=lambda place: open_at(place, settings))
 
 
 def _listen(host: str, port: int) -> socket.socket:

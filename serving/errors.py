@@ -21,6 +21,10 @@ class NotReadyError(ServingError):
     """No scorer yet: it is still loading, or it could not be loaded."""
 
 
+class UnknownModelError(ServingError):
+    """No model of the name that a caller gave is in service."""
+
+
 class CallerLeftError(ServingError):
     """The connection was closed before the answer."""
 

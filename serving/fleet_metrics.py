@@ -7,6 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from serving.drift import Drift
+from serving.errors import NotReadyError
 from serving.line import ScoringLine
 from serving.line_observer import DIGEST_CHARACTERS
 from serving.metrics import Metrics
@@ -54,9 +55,11 @@ class FleetMetrics(Collector):
     def _now(self) -> str:
         if self._stopping.is_set():
             return "stopping"
-        if lines := self._fleet.lines:
-            return "broken" if any(is_broken(line) for line in lines) else "ready"
-        return "failed" if self._fleet.has_failed else "loading"
+        try:
+            champion = self._fleet.pick()
+        except NotReadyError:
+            return "failed" if self._fleet.has_failed else "loading"
+        return "broken" if is_broken(champion.line) else "ready"
 
 
 def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:

@@ -18,7 +18,14 @@ from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 
 from serving.answers import ModelOut
-from serving.errors import CallerLeftError, LineFullError, LineStoppedError, NotReadyError, ServingError
+from serving.errors import (
+    CallerLeftError,
+    LineFullError,
+    LineStoppedError,
+    NotReadyError,
+    ServingError,
+    UnknownModelError,
+)
 from serving.request_entry import note_problem
 from serving.schemas import Ad, ScoreRequest, is_plain_name, nearest
 
@@ -213,9 +220,14 @@ def add_problem_handlers(app: FastAPI) -> None:
             return problem_response(request, STOPPING, str(error), headers=again | {"Connection": "close"})
         return problem_response(request, NOT_READY, str(error), headers=again)
 
+    def of_unknown_model(request: Request, error: Exception) -> Response:
+        """Only where a model was let go while the request waited; before, the request itself is refused."""
+        return problem_response(request, INVALID, "See errors.", [FieldError(field="model", detail=str(error))])
+
     app.add_exception_handler(ProblemError, of_problem)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(CallerLeftError, of_departure)
     app.add_exception_handler(LineFullError, of_waiting)
     app.add_exception_handler(NotReadyError, of_waiting)
+    app.add_exception_handler(UnknownModelError, of_unknown_model)

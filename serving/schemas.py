@@ -112,6 +112,17 @@ class ScoreRequest(BaseModel):
             examples=[["debt_or_fees", "document_or_earnings_control"]],
         ),
     ]
+    model: Annotated[
+        str | None,
+        Field(
+            default=None,
+            min_length=1,
+            max_length=100,
+            description="Which model: an alias, a version, or the first 8 or more characters of a bundle digest, as in "
+            "GET /v1/models; the champion when left out.",
+            examples=["champion"],
+        ),
+    ]
     evidence: Annotated[
         bool, Field(default=True, description="Whether to say which words each indicator was seen in; faster without.")
     ]

@@ -53,6 +53,25 @@ class ServingSettings(BaseSettings):
         description="Traces by OpenTelemetry: on, off, or auto: when OTEL_EXPORTER_OTLP_ENDPOINT is set. "
         "Needs the extra 'tracing'.",
     )
+    models: str = Field(
+        default="champion",
+        pattern=r"^champion(,[A-Za-z][\w-]*)*$",
+        description="Aliases of the registered models to have in service, with commas: champion first, then challenger, say.",
+    )
+    models_poll_seconds: float = Field(
+        default=15, gt=0, description="How often to look whether an alias names another model now; that one is then swapped in."
+    )
+    keep_retired_seconds: float = Field(
+        default=600,
+        ge=0,
+        description="How long a model that lost its alias still answers callers who pin its version. It takes memory.",
+    )
+    shadow_share: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="Share of the champion's requests that the challenger reads too, for comparison alone (GET /v1/models).",
+    )
     bulk_batch: int = Field(
         default=128,
         ge=1,

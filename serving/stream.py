@@ -17,8 +17,15 @@ from starlette.types import Receive, Scope, Send
 
 from models.scores import AdScore
 from serving.answers import LineOut, ModelOut, ResultOut
-from serving.body import check_media_type
-from serving.errors import CallerLeftError, LineFullError, LineStoppedError, NotReadyError, RecordError
+from serving.body import check_media_type, pick_or_refuse
+from serving.errors import (
+    CallerLeftError,
+    LineFullError,
+    LineStoppedError,
+    NotReadyError,
+    RecordError,
+    UnknownModelError,
+)
 from serving.fleet import Fleet
 from serving.problems import INVALID, UNEXPECTED, UNSCORABLE, FieldError, LineProblem, ProblemError, problem_of
 from serving.records import Columns, ad_from_json
@@ -39,6 +46,7 @@ LOOK_SECONDS = 0.5
 class StreamOptions:
     """What is asked of every line of a stream, and what the stream may hold."""
 
+    model: str | None
     labels: tuple[str, ...] | None
     evidence: bool
     order: Order
@@ -52,7 +60,7 @@ class ScoreStream(Response):
     """Scores while it reads; both ends of one request. Once ``stopping`` is set no more is read."""
 
     def __init__(self, fleet: Fleet, options: StreamOptions, stopping: threading.Event | None = None) -> None:
-        super().__init__(media_type=MEDIA_TYPE)
+        super().__init__(media_type=MEDIA_TYPE, headers=fleet.notices(fleet.pick(options.model)))
         self._fleet, self._options, self._stopping = fleet, options, stopping or threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +74,7 @@ class ScoreStream(Response):
                 if not exchange.is_cut_off:
                     await send({"type": "http.response.body", "body": b""})
                 reading.cancel()
-        except* (CallerLeftError, NotReadyError):
+        except* (CallerLeftError, NotReadyError, UnknownModelError):
             pass  # the group stopped what was under way; without an end, whoever still listens sees a stream cut off
 
 
@@ -159,7 +167,7 @@ class _Exchange:
             return _line(LineProblem(line=number, problem=problem_of(UNSCORABLE, str(error))))
         try:
             model, score = await self._score(ad)
-        except NotReadyError:
+        except (NotReadyError, UnknownModelError):
             raise  # ends the stream; the caller sees that it was cut off
         except Exception as error:
             note_problem(UNEXPECTED.slug)
@@ -174,7 +182,9 @@ class _Exchange:
         labels, evidence = self._options.labels, self._options.evidence
         while True:
             try:
-                model, (score,) = await self._fleet.score([ad.text], [ad.language], labels, evidence=evidence)
+                model, (score,) = await self._fleet.score(
+                    [ad.text], [ad.language], labels, evidence=evidence, model=self._options.model
+                )
             except LineFullError as error:
                 await asyncio.sleep(error.retry_after)
             else:
@@ -186,23 +196,29 @@ async def read_stream_options(
     indicators: Annotated[
         str | None, Query(description="Ids of the indicators and counter-indicators to answer, with commas; all when left out.")
     ] = None,
+    model: Annotated[
+        str | None, Query(description="An alias, a version or a digest, as in GET /v1/models; the champion when left out.")
+    ] = None,
     evidence: Annotated[bool, Query(description="Whether to say which words each indicator was seen in.")] = True,
     order: Annotated[Order, Query(description="Answers in the order of the lines, or each as soon as it is done.")] = "input",
 ) -> StreamOptions:
     """What the caller asks of a stream, checked before the first line is read.
 
     Raises:
-        NotReadyError: no scorer yet, so the labels are not known.
+        NotReadyError: no model yet, so the labels are not known.
         ProblemError: it is not sent as NDJSON, or an indicator is not known.
     """
     settings: ServingSettings = request.app.state.settings
-    known = request.app.state.fleet.scorer.taxonomy.label_ids
+    fleet: Fleet = request.app.state.fleet
+    fleet.pick()
     check_media_type(request, *MEDIA_TYPES)
+    known = pick_or_refuse(fleet, model).scorer.taxonomy.label_ids
     asked = tuple(name.strip() for name in indicators.split(",")) if indicators is not None else None
     for name in asked or ():
         if name not in known:
             raise ProblemError(INVALID, "See errors.", [FieldError(field="indicators", detail=unknown_label(name, known))])
     return StreamOptions(
+        model=model,
         labels=asked,
         evidence=evidence,
         order=order,

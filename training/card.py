@@ -13,7 +13,7 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], **details: Any) -> 
         taxonomy: what the model labels.
         facts: the facts of the evaluation report.
         details: ``name``, ``version``, ``counts``, ``data_digest``, ``data_description``, ``base``, ``settings``,
-            ``precision``, ``git_commit``.
+            ``blinded``, ``started_from``, ``precision``, ``git_commit``.
     """
     report = report_markdown(facts)
     tables = report[report.index("| | value") :].replace("\n## ", "\n### ")

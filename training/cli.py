@@ -109,7 +109,7 @@ def recalibrate(
 def promote(
     version: Annotated[str, typer.Argument(help="Version of the registered model.")],
 ) -> None:
-    """Make a registered version the champion: the server loads it at its next start."""
+    """Make a registered version the champion: a running server swaps it in within seconds."""
     from models.registry import promote as set_champion
 
     settings = ModelSettings()

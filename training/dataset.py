@@ -1,5 +1,6 @@
 """From labelled examples to tensors: windows, evidence targets per token."""
 
+import zlib
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -28,7 +29,7 @@ def document_type_indices(examples: Sequence[LabelledExample], taxonomy: Taxonom
 
 def rows_of(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> list[dict[str, Any]]:
     """One row a window: ``input_ids``, ``labels`` [labels], ``evidence`` [[label, first token, end token], …], ``free``
-    (labels present without a span), ``hard_negatives``, ``document_type``.
+    (labels present without a span), ``hard_negatives``, ``document_type``, ``scenario`` (a number, -1 for none).
 
     In a text of several windows a label belongs to those that hold one of its spans, or to all when it has none.
     """
@@ -52,9 +53,15 @@ def rows_of(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: Wind
                 "free": free,
                 "hard_negatives": [taxonomy.label_ids.index(label) for label in example.hard_negatives],
                 "document_type": kinds[window.text_index],
+                "scenario": scenario_number(example.scenario),
             }
         )
     return rows
+
+
+def scenario_number(scenario: str) -> int:
+    """A number for a scenario, the same in every run; -1 for none."""
+    return zlib.crc32(scenario.encode()) if scenario else -1
 
 
 def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> datasets.Dataset:
@@ -75,11 +82,6 @@ def build_training_dataset(
     return datasets.Dataset.from_dict({"index": list(range(len(examples)))}).with_transform(drawn)
 
 
-def text_lengths(examples: Sequence[LabelledExample]) -> list[int]:
-    """Characters of each text: good enough for putting texts of like length into a batch."""
-    return [len(example.text) for example in examples]
-
-
 _FEATURES = datasets.Features(
     {
         "input_ids": datasets.List(datasets.Value("int32")),
@@ -88,6 +90,7 @@ _FEATURES = datasets.Features(
         "free": datasets.List(datasets.Value("int32")),
         "hard_negatives": datasets.List(datasets.Value("int32")),
         "document_type": datasets.Value("int64"),
+        "scenario": datasets.Value("int64"),
     }
 )
 
@@ -139,4 +142,5 @@ class WindowCollator:
             "label_weights": weights,
             "evidence_targets": targets,
             "document_types": kinds,
+            "scenarios": torch.tensor([row["scenario"] for row in rows]),
         }

@@ -15,7 +15,18 @@ import mlflow
 import numpy as np
 
 from models.base import DEFAULT_BASE, base_encoder_folder, sha256_of
-from models.bundle import PROFILE, WEIGHT_FILES, BaseReference, Bundle, seal, verified_base, weights_digest
+from models.bundle import (
+    FORMAT,
+    PROFILE,
+    WEIGHT_FILES,
+    BaseReference,
+    Bundle,
+    open_bundle,
+    reads_blinded,
+    seal,
+    verified_base,
+    weights_digest,
+)
 from models.calibration import Calibration, fit_calibration
 from models.errors import BundleError
 from models.example import LabelledExample
@@ -45,6 +56,8 @@ log = logging.getLogger(__name__)
 
 TRAINING_FILE = "training.json"
 """In a bundle: the settings that decided its weights."""
+STARTED_FROM = "started_from"
+"""In that file: the bundle whose weights training started from, if any."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,10 @@ def _train(
     model = fine_tune(data.splits, taxonomy, settings, model_settings.cache_dir)
     save_weights(model, folder)
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    (folder / TRAINING_FILE).write_text(settings.model_dump_json(indent=1, exclude={"data", "output"}), encoding="utf-8")
+    how = settings.model_dump(mode="json", exclude={"data", "output", "start_from"})
+    if settings.start_from is not None:
+        how[STARTED_FROM] = str(open_bundle(settings.start_from).identity)
+    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
     tokenizer = base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json"
     layers = model.encoder.config.num_hidden_layers
     return BaseReference(name=settings.base, tokenizer_sha256=sha256_of(tokenizer), layers=layers)
@@ -99,7 +115,8 @@ def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: Mode
         trained = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"{bundle.folder} has no {TRAINING_FILE}: it cannot be recalibrated.") from error
-    settings = settings.model_copy(update={**trained, "version": settings.version})
+    known = {name: value for name, value in trained.items() if name in TrainingSettings.model_fields}
+    settings = settings.model_copy(update={**known, "version": settings.version})
     data = load_data(settings.data, bundle.taxonomy)
     with start_run(settings, model_settings) as active:
         mlflow.set_tag("recalibrated_from", bundle.digest)
@@ -109,7 +126,16 @@ def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: Mode
         for name in (*WEIGHT_FILES, TRAINING_FILE, "taxonomy.yaml"):
             if (bundle.folder / name).is_file():
                 shutil.copyfile(bundle.folder / name, folder / name)
-        return finish(folder, bundle.manifest.base, data, bundle.taxonomy, settings, model_settings, run_id=active.info.run_id)
+        return finish(
+            folder,
+            bundle.manifest.base,
+            data,
+            bundle.taxonomy,
+            settings,
+            model_settings,
+            run_id=active.info.run_id,
+            bundle_format=bundle.manifest.format,
+        )
 
 
 def _fresh_folder(output: Path, run_id: str) -> Path:
@@ -127,9 +153,10 @@ def finish(
     model_settings: ModelSettings,
     *,
     run_id: str,
+    bundle_format: int = FORMAT,
 ) -> RunResult:
     """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
-    runner = build_runner(folder, base, model_settings)
+    runner = build_runner(folder, base, model_settings, blind=reads_blinded(bundle_format))
     validation = data.splits["validation"]
     raw = score_with_progress(runner, validation, "validation")
     calibration = calibrate(taxonomy, validation, raw)
@@ -153,12 +180,15 @@ def finish(
         data_description=data.description,
         base=f"{settings.base} (intfloat/multilingual-e5-small, 4-bit)" if settings.base == DEFAULT_BASE else settings.base,
         settings=settings,
+        blinded=reads_blinded(bundle_format),
+        started_from=json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8")).get(STARTED_FROM),
         precision=model_settings.precision,
         git_commit=commit,
     )
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     bundle = seal(
         folder,
+        format=bundle_format,
         name=settings.model_name,
         version=settings.version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -177,7 +207,7 @@ def finish(
     return RunResult(bundle, registered, report, evaluation.figures, evaluation.baselines)
 
 
-def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings) -> GraphRunner:
+def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings, *, blind: bool = True) -> GraphRunner:
     """The graph of saved weights, put where a server will look for it."""
     files = {path.name: sha256_of(path) for path in folder.iterdir()}
     graph = graph_path(weights_digest(files, base), model_settings.cache_dir, model_settings.precision)
@@ -185,7 +215,7 @@ def build_runner(folder: Path, base: BaseReference, model_settings: ModelSetting
         log.info("Building the %s graph.", model_settings.precision)
         export_onnx(load_weights(folder, base, model_settings.cache_dir), graph, model_settings.precision)
     tokenizer = verified_base(base, model_settings.cache_dir) / "tokenizer.json"
-    return GraphRunner(graph, tokenizer, precision=model_settings.precision, threads=model_settings.threads)
+    return GraphRunner(graph, tokenizer, precision=model_settings.precision, threads=model_settings.threads, blind=blind)
 
 
 @dataclass(frozen=True)
@@ -240,6 +270,7 @@ def calibrate(taxonomy: Taxonomy, examples: list[LabelledExample], raw: list[Raw
         np.array([score.document_type_logits for score in raw], dtype=np.float64),
         np.array(document_type_indices(examples, taxonomy)),
         choose_evidence_threshold(taxonomy, examples, raw),
+        indicators=len(taxonomy.indicators),
     )
 
 

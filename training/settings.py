@@ -17,6 +17,10 @@ class TrainingSettings(BaseSettings):
     data: Path = Field(default=Path("data/corpus.jsonl"), description="Labelled-examples file (JSON Lines).")
     output: Path = Field(default=Path("runs"), description="Folder for checkpoints, bundles and reports.")
     base: str = Field(default=DEFAULT_BASE, description="Base encoder: the default, a folder, or a hub id.")
+    start_from: Path | None = Field(
+        default=None,
+        description="Bundle whose weights training starts from (models/released, say); fresh adapters and heads when left out.",
+    )
     layers: int | None = Field(default=None, ge=1, description="Keep only the first so many encoder layers.")
     method: Literal["lora", "full"] = Field(
         default="lora", description="lora: adapters of a few MB on a frozen encoder. full: all but the embedding tables."
@@ -44,6 +48,9 @@ class TrainingSettings(BaseSettings):
         description="Share of training texts rewritten (disguised, mistyped, identity-swapped) when drawn.",
     )
     evidence_weight: float = Field(default=1.0, ge=0, description="Weight of the span loss; 0 leaves attention free.")
+    contrast_weight: float = Field(
+        default=0.1, ge=0, description="Weight of the contrast loss between texts of one scenario whose labels differ."
+    )
     seed: int = Field(default=17, description="Seed of weights, order and dropout.")
     model_name: str = Field(default="signaal", description="Name in the bundle's manifest.")
     version: str = Field(default="dev", description="Version in the bundle's manifest.")

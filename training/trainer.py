@@ -12,17 +12,19 @@ from scipy.special import expit
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from models.base import base_encoder_folder
+from models.bundle import open_bundle
 from models.example import LabelledExample, Split
 from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model, use_fused_attention
 from models.taxonomy import Taxonomy
+from models.weights import start_from
 from models.windows import WindowMaker
-from training.dataset import WindowCollator, build_dataset, build_training_dataset, label_matrix, text_lengths
+from training.dataset import WindowCollator, build_dataset, build_training_dataset, label_matrix
 from training.sampler import LikeLengthBatches
 from training.settings import TrainingSettings
 
 METRIC_FOLDER = str(Path(__file__).parent / "indicator_metric")
 CHECKPOINT_WEIGHTS = "trained.safetensors"
-NOT_FOR_METRICS = ["evidence", "document_type_logits", "label_loss", "evidence_loss", "document_type_loss"]
+NOT_FOR_METRICS = ["evidence", "document_type_logits", "label_loss", "evidence_loss", "document_type_loss", "contrast_loss"]
 
 
 class SignaalTrainer(Trainer):
@@ -31,13 +33,14 @@ class SignaalTrainer(Trainer):
 
     optimizer: torch.optim.Optimizer | None
 
-    def __init__(self, *args: Any, encoder_lr: float, head_lr: float, lengths: list[int], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, encoder_lr: float, head_lr: float, texts: list[LabelledExample], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._rates = {"encoder": encoder_lr, "head": head_lr}
-        self._lengths = lengths
+        self._texts = texts
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LikeLengthBatches:
-        return LikeLengthBatches(self._lengths, self.args.train_batch_size)
+        lengths = [len(example.text) for example in self._texts]
+        return LikeLengthBatches(lengths, [example.scenario for example in self._texts], self.args.train_batch_size)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -121,25 +124,30 @@ def fine_tune(
         callbacks=[EarlyStoppingCallback(settings.patience), MlflowCurves()],
         encoder_lr=settings.encoder_lr,
         head_lr=settings.head_lr,
-        lengths=text_lengths(splits["train"]),
+        texts=splits["train"],
     )
     trainer.train()
     return trainer._network.eval()
 
 
 def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings) -> SignaalModel:
-    """A fresh network, set up for the chosen method."""
+    """The network to train, set up for the chosen method: fresh, or with the weights of ``settings.start_from``."""
     config = SignaalConfig(
         labels=list(taxonomy.label_ids),
         document_types=list(taxonomy.document_type_ids),
         evidence_weight=settings.evidence_weight,
+        contrast_weight=settings.contrast_weight,
         head_dropout=settings.dropout,
         keys_to_ignore_at_inference=NOT_FOR_METRICS,
     )
     model = use_fused_attention(new_model(base, config, layers=settings.layers))
     if settings.method == "full":
-        return freeze_embeddings(model)
-    return add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout)
+        freeze_embeddings(model)
+    else:
+        add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout)
+    if settings.start_from is not None:
+        start_from(model, open_bundle(settings.start_from).folder)
+    return model
 
 
 def positive_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_most: float) -> list[float]:

@@ -16,6 +16,7 @@ from models.calibration import Calibration
 from models.runtime import Scorer
 from serving.app import create_app
 from serving.settings import load_settings
+from tests.serving.conftest import only
 
 CHROMIUM = Path("/usr/bin/chromium")
 # Without these Chromium asks its makers for updates and the like, which a machine without a network answers slowly.
@@ -66,7 +67,7 @@ def telling(scorer: Scorer, evidence_threshold: float) -> Scorer:
 @contextmanager
 def serving(scorer: Scorer) -> Iterator[str]:
     """A uvicorn server on a free port; gives its address once the model has scored its probe text."""
-    config = uvicorn.Config(create_app(lambda: scorer, load_settings(port=0)), port=0, log_config=None)
+    config = uvicorn.Config(create_app(only(lambda: scorer), load_settings(port=0)), port=0, log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

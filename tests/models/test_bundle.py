@@ -85,6 +85,19 @@ def test_a_bundle_for_another_tokenizer_is_refused(folder: Path, small_run: Smal
         Scorer.of_bundle(seal(folder, base=other, **facts), small_run.settings)
 
 
+def test_a_bundle_is_read_as_it_was_trained(folder: Path, small_run: SmallRun) -> None:
+    """Format 2 blinds words of origin; a network of format 1 never saw that."""
+    texts = ["A Ghanaian cleaner for our offices.", "A Romanian cleaner for our offices."]
+    manifest = small_run.result.bundle.manifest
+    facts = manifest.model_dump(exclude={"files", "base", "format"})
+    now, then = (
+        Scorer.of_bundle(seal(folder, base=manifest.base, format=number, **facts), small_run.settings).runner.run(texts)
+        for number in (2, 1)
+    )
+    assert (now[0].logits == now[1].logits).all()
+    assert (then[0].logits != then[1].logits).any()
+
+
 def test_weights_of_another_network_are_refused(folder: Path, small_run: SmallRun) -> None:
     from safetensors.torch import save_file
 

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from models.calibration import Calibration, choose_thresholds, fit_calibration, fit_platt, fit_temperature, uncalibrated
+from models.calibration import (
+    Calibration,
+    choose_thresholds,
+    fit_calibration,
+    fit_platt,
+    fit_temperature,
+    hold_false_alerts,
+    uncalibrated,
+)
 from models.scores import Status
 
 RNG = np.random.default_rng(3)
@@ -47,6 +55,25 @@ def test_thresholds_are_in_order_and_miss_few_positives() -> None:
     absent_below, present_from = choose_thresholds(p, targets)
     assert 0 < absent_below < present_from < 1
     assert (p[targets == 1] < absent_below).mean() <= 0.101
+
+
+def test_false_alerts_are_held_where_f1_suffers_least() -> None:
+    free = np.tile([0.1, 0.1], (90, 1))
+    free[:6, 0] = 0.52  # six texts of ninety alert by the first label,
+    free[6:9, 1] = 0.6  # three by the second
+    first, second = np.tile([0.8, 0.1], (50, 1)), np.tile([0.1, 0.58], (50, 1))
+    probabilities, targets = np.concatenate([free, first, second]), np.zeros((190, 2))
+    targets[90:140, 0] = targets[140:, 1] = 1.0
+    held = hold_false_alerts(np.array([0.5, 0.5]), probabilities, targets, at_most=0.04)
+    assert 0.52 < held[0] < 0.8, "which costs the first label nothing"
+    assert held[1] == 0.5, "which would cost the second all it finds"
+    assert list(hold_false_alerts(np.array([0.5, 0.5]), probabilities, targets, at_most=0.5)) == [0.5, 0.5]
+
+
+def test_no_label_pays_for_all_with_its_recall() -> None:
+    probabilities = np.concatenate([np.full((20, 1), 0.7), np.full((20, 1), 0.6)])
+    targets = np.repeat([[0.0], [1.0]], 20, axis=0)  # every step up loses all that is found
+    assert hold_false_alerts(np.array([0.5]), probabilities, targets)[0] == 0.5
 
 
 def test_a_label_without_positives_gets_careful_thresholds() -> None:

@@ -3,7 +3,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.network import FREE, SignaalConfig, SignaalModel, add_lora, evidence_loss, freeze_embeddings, merged, new_model
+from models.network import (
+    FREE,
+    SignaalConfig,
+    SignaalModel,
+    add_lora,
+    contrast_loss,
+    evidence_loss,
+    freeze_embeddings,
+    merged,
+    new_model,
+)
 
 LABELS = ["a", "b", "c"]
 IDS = torch.tensor([[0, 100, 200, 300, 2], [0, 500, 2, 1, 1]])
@@ -47,6 +57,21 @@ def test_short_and_long_spans_pull_alike() -> None:
         return float(evidence_loss(torch.full((1, 40, 1), -1.0), targets, torch.ones(1, 1), torch.ones(1, 1)))
 
     assert loss(1) == pytest.approx(loss(20), rel=1e-5)
+
+
+def test_the_contrast_loss_parts_texts_of_one_scenario_where_their_labels_differ() -> None:
+    logits = torch.tensor([[1.0, 0.0], [0.5, 0.0], [0.0, 0.0], [9.0, 9.0]], requires_grad=True)
+    labels = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    loss = contrast_loss(logits, labels, torch.tensor([7, 7, 8, -1]))
+    assert loss.item() == pytest.approx(torch.nn.functional.softplus(torch.tensor(4.0 - 0.5)).item())
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 0] < 0 < logits.grad[1, 0]
+    assert logits.grad[:, 1].abs().sum() == logits.grad[2:].abs().sum() == 0, "alike, of another scenario, or of none"
+
+
+def test_the_contrast_loss_of_a_batch_without_a_pair_is_nothing() -> None:
+    assert contrast_loss(torch.ones(2, 1), torch.tensor([[1.0], [0.0]]), torch.tensor([-1, -1])).item() == 0
 
 
 def test_training_moves_evidence_onto_the_span(model: SignaalModel) -> None:

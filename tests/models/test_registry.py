@@ -6,24 +6,33 @@ import pytest
 
 from models.bundle import RELEASED
 from models.errors import BundleError, RegistryError
-from models.registry import champion_version, find_bundle, open_scorer, promote
+from models.registry import bundle_at, open_scorer, promote, where
 from models.settings import ModelSettings
 from tests.conftest import SmallRun
 
 
 def test_without_a_store_the_released_model_is_used(tmp_path: Path) -> None:
     settings = ModelSettings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/none.db")
-    assert find_bundle(settings).folder == RELEASED
+    assert where(settings) == "released"
+    assert bundle_at("released", settings).folder == RELEASED
+    assert where(settings, "challenger") is None
     assert not (tmp_path / "none.db").exists()
 
 
 def test_the_champion_is_found_once_it_is_promoted(small_run: SmallRun) -> None:
     version = small_run.result.registered_version
-    assert champion_version(small_run.settings) is None
-    assert find_bundle(small_run.settings).folder == RELEASED
+    assert where(small_run.settings) == "released"
     promote(version, small_run.settings)
-    assert champion_version(small_run.settings) == version
+    assert where(small_run.settings) == f"models:/signaal/{version}"
     assert open_scorer(small_run.settings).identity == small_run.result.bundle.identity
+
+
+def test_an_alias_can_be_another_than_champion(small_run: SmallRun) -> None:
+    assert where(small_run.settings, "challenger") is None
+    promote(small_run.result.registered_version, small_run.settings, alias="challenger")
+    assert where(small_run.settings, "challenger") == f"models:/signaal/{small_run.result.registered_version}"
+    named = small_run.settings.model_copy(update={"bundle": "models:/signaal@challenger"})
+    assert where(named) == where(small_run.settings, "challenger")
 
 
 def test_an_unknown_version_cannot_be_promoted(small_run: SmallRun) -> None:
@@ -34,9 +43,9 @@ def test_an_unknown_version_cannot_be_promoted(small_run: SmallRun) -> None:
 def test_a_model_that_is_not_there_is_a_clear_error(small_run: SmallRun) -> None:
     settings = small_run.settings.model_copy(update={"bundle": "models:/nothing@champion"})
     with pytest.raises(RegistryError, match="models:/nothing@champion"):
-        find_bundle(settings)
+        open_scorer(settings)
     with pytest.raises(BundleError, match="is not a bundle"):
-        find_bundle(settings.model_copy(update={"bundle": "/nowhere"}))
+        open_scorer(settings.model_copy(update={"bundle": "/nowhere"}))
 
 
 def test_the_registered_pyfunc_scores_like_the_scorer(small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:

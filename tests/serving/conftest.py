@@ -14,6 +14,7 @@ from models.runtime import GraphRunner, Scorer, WindowScore
 from models.scores import AdScore
 from models.windows import Window
 from serving.app import create_app
+from serving.fleet import Source
 from serving.settings import ServingSettings
 from tests.conftest import SmallRun
 
@@ -26,6 +27,11 @@ def eager_scorer(scorer: Scorer) -> Scorer:
     labels = {name: replace(one, absent_below=0.0, present_from=0.5) for name, one in scorer.calibration.labels.items()}
     calibration = replace(scorer.calibration, labels=labels)
     return Scorer(scorer.runner, scorer.taxonomy, calibration, scorer.identity, metrics=scorer.metrics, card=scorer.card)
+
+
+def only(factory: Callable[[], Scorer]) -> Source:
+    """One champion, and no other model."""
+    return Source(lambda alias: "the only one" if alias == "champion" else None, lambda _: factory())
 
 
 class Fussy(Scorer):
@@ -85,7 +91,7 @@ def open_client() -> Iterator[OpenClient]:
     opened: list[TestClient] = []
 
     def start(factory: Callable[[], Scorer], *, wait: bool = True, **settings: float) -> TestClient:
-        client = TestClient(create_app(factory, ServingSettings(**settings)))  # type: ignore[arg-type]
+        client = TestClient(create_app(only(factory), ServingSettings(**settings)))  # type: ignore[arg-type]
         client.__enter__()
         opened.append(client)
         if wait:
@@ -100,7 +106,7 @@ def open_client() -> Iterator[OpenClient]:
 @pytest.fixture(scope="session")
 def client(eager_scorer: Scorer) -> Iterator[TestClient]:
     """An application that is ready; shared, since requests leave nothing behind."""
-    with TestClient(create_app(lambda: eager_scorer, ServingSettings())) as ready:
+    with TestClient(create_app(only(lambda: eager_scorer), ServingSettings())) as ready:
         wait_until_ready(ready)
         yield ready
 

@@ -34,12 +34,12 @@ def test_an_impatient_caller_is_told_at_once_that_it_would_take_longer(
     with ThreadPoolExecutor(2) as pool:
         first = [pool.submit(client.post, "/v1/score", json=body) for _ in range(2)]
         assert gated.inside.wait(30)
-        client.app.state.fleet.line._tokens_per_second = 1.0  # type: ignore[attr-defined]
-        while client.app.state.fleet.line.waiting_ads < 2:  # type: ignore[attr-defined]
+        client.app.state.fleet.pick().line._tokens_per_second = 1.0  # type: ignore[attr-defined]
+        while client.app.state.fleet.pick().line.waiting_ads < 2:  # type: ignore[attr-defined]
             pass
         other = {"ads": [{"id": "a1", "text": "another " * 300}]}
         pool.submit(client.post, "/v1/score", json=other)
-        while client.app.state.fleet.line.expected_wait < 2:  # type: ignore[attr-defined]
+        while client.app.state.fleet.pick().line.expected_wait < 2:  # type: ignore[attr-defined]
             pass
         refused = client.post("/v1/score", json={"ads": [{"id": "a1", "text": "x"}]}, headers={"Prefer": "wait=1"})
         gated.gate.set()

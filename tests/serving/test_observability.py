@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,10 @@ import yaml
 from fastapi.testclient import TestClient
 
 from models.runtime import Scorer
+from serving.app import create_app
+from serving.settings import ServingSettings
+from tests.serving.conftest import only, wait_until_ready
 from tests.serving.exposition import Exposition
-
-OpenClient = Callable[..., TestClient]
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "serving" / "observability"
@@ -37,13 +37,9 @@ def rules() -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def live(eager_scorer: Scorer, scorer: Scorer) -> Exposition:
     """The metrics of an application that has done a bit of everything."""
-    from serving.app import create_app
-    from serving.settings import ServingSettings
-    from tests.serving.conftest import wait_until_ready
-
     e = eager_scorer
     profiled = Scorer(e.runner, e.taxonomy, e.calibration, e.identity, metrics=e.metrics, profile=scorer.profile)
-    with TestClient(create_app(lambda: profiled, ServingSettings())) as client:
+    with TestClient(create_app(only(lambda: profiled), ServingSettings())) as client:
         wait_until_ready(client)
         client.post("/v1/score", json={"ads": [{"id": "a", "text": "Je paspoort blijft hier."}]})
         client.post("/v1/score", json={"ads": []})

@@ -17,7 +17,7 @@ from serving.app import create_app
 from serving.logs import formatter
 from serving.settings import ServingSettings
 from serving.tracing import Tracing, provider_with
-from tests.serving.conftest import Fussy, wait_until_ready
+from tests.serving.conftest import Fussy, only, wait_until_ready
 
 SECRET = "geheimtekst"
 LETTERS = "ghm"
@@ -86,7 +86,7 @@ def test_nothing_sent_is_in_log_metrics_or_traces(
     exporter = InMemorySpanExporter()
     tracing = Tracing(provider_with(SimpleSpanProcessor(exporter)))
     scorer = Fussy(eager_scorer, lambda text: "Poison" in text)
-    with TestClient(create_app(lambda: scorer, ServingSettings(), tracing=tracing)) as client:
+    with TestClient(create_app(only(lambda: scorer), ServingSettings(), tracing=tracing)) as client:
         wait_until_ready(client)
         made = drive(client)
         metrics = client.get("/metrics").text

@@ -12,6 +12,7 @@ from serving.envelope import Envelope
 from serving.fleet import Fleet
 from serving.problems import BUSY, INVALID, ProblemError, add_problem_handlers, parse_json
 from serving.settings import ServingSettings
+from tests.serving.conftest import only
 
 SECRET = "geheimtekst"
 
@@ -20,7 +21,7 @@ SECRET = "geheimtekst"
 def small_app() -> Iterator[TestClient]:
     """Addresses that fail in ways ours do not (yet)."""
     app = FastAPI()
-    app.state.fleet = Fleet(lambda: pytest.fail("not started"), ServingSettings())
+    app.state.fleet = Fleet(only(lambda: pytest.fail("not started")), ServingSettings())
     app.state.settings = ServingSettings()
     app.add_middleware(Envelope)
     add_problem_handlers(app)

@@ -75,7 +75,7 @@ def test_when_a_thread_of_the_line_has_died_it_is_not_ready_and_nobody_waits_for
     open_client: OpenClient, gated_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = open_client(lambda: gated_scorer)
-    line = client.app.state.fleet.line  # type: ignore[attr-defined]
+    line = client.app.state.fleet.pick().line  # type: ignore[attr-defined]
 
     def die() -> None:
         raise SystemError

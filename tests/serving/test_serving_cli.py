@@ -174,7 +174,7 @@ def server(tmp_path: Path, bundle_folder: Path) -> Iterator[Server]:
         for _ in range(1200):
             assert process.poll() is None, log.read_text()
             found = re.search(r"listens on (http://127\.0\.0\.1:[1-9]\d*) ", log.read_text())
-            if found and "is ready." in log.read_text():
+            if found and "is ready as champion." in log.read_text():
                 break
             time.sleep(0.1)
         assert found

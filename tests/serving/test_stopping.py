@@ -58,7 +58,7 @@ def running(log: Path, bundle: Path, **settings: object) -> Iterator[Server]:
     with log.open("w") as file:
         process = subprocess.Popen(COMMAND, cwd=ROOT, env=environment, stderr=file, text=True)
     try:
-        until(lambda: "is ready." in log.read_text() or process.poll() is not None, 120)
+        until(lambda: "is ready as champion." in log.read_text() or process.poll() is not None, 120)
         found = re.search(r"listens on http://127\.0\.0\.1:(\d+) ", log.read_text())
         assert found, log.read_text()
         yield Server(int(found[1]), process, log)

@@ -16,7 +16,7 @@ from serving.fleet import Fleet
 from serving.schemas import Limits
 from serving.settings import ServingSettings
 from serving.stream import ScoreStream, StreamOptions, numbered_lines
-from tests.serving.conftest import Fussy, GatedRunner
+from tests.serving.conftest import Fussy, GatedRunner, only
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 SECRET = "geheimtekst"
@@ -106,14 +106,14 @@ class Caller:
 
 def options(**given: Any) -> StreamOptions:
     chosen: dict[str, Any] = {
-        "labels": ("debt_or_fees",), "evidence": False, "order": "input", "limits": Limits(64, 20_000, ()),
+        "model": None, "labels": ("debt_or_fees",), "evidence": False, "order": "input", "limits": Limits(64, 20_000, ()),
         "max_line_bytes": 10_000, "in_flight": 8, "idle_seconds": 30, **given,
     }  # fmt: skip
     return StreamOptions(**chosen)
 
 
 async def ready(scorer: Scorer) -> Fleet:
-    fleet = Fleet(lambda: scorer, ServingSettings())
+    fleet = Fleet(only(lambda: scorer), ServingSettings())
     fleet.start()
     while fleet.model is None:
         await asyncio.sleep(0.02)
@@ -157,11 +157,11 @@ def test_a_caller_who_goes_stops_the_work(gated_scorer: Scorer, gated: GatedRunn
         wide = options(in_flight=64)
         stream = asyncio.create_task(ScoreStream(fleet, wide)({}, caller.receive, caller.send))  # type: ignore[arg-type]
         await asyncio.to_thread(gated.inside.wait, 30)
-        while fleet.line.waiting_ads < 30:
+        while fleet.pick().line.waiting_ads < 30:
             await asyncio.sleep(0.01)
         caller.gone.set()
         await asyncio.wait_for(stream, 5)
-        assert fleet.line.waiting_ads == 0
+        assert fleet.pick().line.waiting_ads == 0
         gated.gate.set()
         await asyncio.to_thread(fleet.stop)
         assert not caller.ended

@@ -21,7 +21,7 @@ from serving.app import create_app
 from serving.errors import SettingsError
 from serving.settings import ServingSettings
 from serving.tracing import ENDPOINTS, Tracing, open_tracing, provider_with
-from tests.serving.conftest import Fussy, wait_until_ready
+from tests.serving.conftest import Fussy, only, wait_until_ready
 
 ROOT = Path(__file__).parents[2]
 SECRET = "geheimtekst"
@@ -40,7 +40,7 @@ def traced(scorer: Scorer) -> Iterator[tuple[TestClient, Callable[[], list[Reada
         exporter.clear()
         return spans
 
-    with TestClient(create_app(lambda: scorer, ServingSettings(), tracing=tracing)) as client:
+    with TestClient(create_app(only(lambda: scorer), ServingSettings(), tracing=tracing)) as client:
         wait_until_ready(client)
         take()
         yield client, take
@@ -195,7 +195,7 @@ def test_what_is_sent_over_otlp_reaches_a_collector(eager_scorer: Scorer, monkey
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     settings = ServingSettings()
-    with TestClient(create_app(lambda: eager_scorer, settings, tracing=open_tracing(settings))) as client:
+    with TestClient(create_app(only(lambda: eager_scorer), settings, tracing=open_tracing(settings))) as client:
         wait_until_ready(client)
         client.post("/v1/score", json={"ads": [{"id": SECRET, "text": SECRET}], "evidence": False})
     server.shutdown()

@@ -58,6 +58,13 @@ def test_in_a_long_text_a_label_belongs_to_the_window_of_its_span(maker: WindowM
     assert [row["labels"][DEBT] for row in rows] == [0.0] * (len(rows) - 1) + [1.0]
 
 
+def test_texts_of_one_scenario_have_one_number_and_others_none(maker: WindowMaker) -> None:
+    examples = [example(scenario="bus"), example(scenario="bus", text="other"), example(scenario="boat"), example()]
+    numbers = WindowCollator(maker.pad_id)(list(build_dataset(examples, TAXONOMY, maker)))["scenarios"].tolist()
+    assert numbers[0] == numbers[1] != numbers[2]
+    assert numbers[3] == -1
+
+
 def test_label_matrix_follows_the_taxonomy() -> None:
     assert label_matrix([example(labels=["debt_or_fees"])], TAXONOMY.label_ids)[0, DEBT] == 1
 

@@ -1,0 +1,49 @@
+"""Weights to files, and into a network that is trained further."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.errors import BundleError
+from models.network import SignaalConfig, SignaalModel, add_lora, new_model
+from models.weights import save_weights, start_from
+
+IDS, MASK = torch.tensor([[0, 100, 200, 300, 2]]), torch.ones(1, 5, dtype=torch.int64)
+
+
+def network(base_folder: Path, seed: int, *, rank: int = 4, labels: tuple[str, ...] = ("a", "b")) -> SignaalModel:
+    torch.manual_seed(seed)
+    model = add_lora(new_model(base_folder, SignaalConfig(labels=list(labels)), layers=1), rank=rank, alpha=8, dropout=0.0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:  # as after some training
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model.eval()
+
+
+def logits(model: SignaalModel) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model(IDS, MASK).logits
+    return found
+
+
+def test_training_can_start_from_saved_weights(base_folder: Path, tmp_path: Path) -> None:
+    trained, other = network(base_folder, 1), network(base_folder, 2)
+    save_weights(trained, tmp_path)
+    assert not torch.allclose(logits(trained), logits(other), atol=1e-3)
+    start_from(other, tmp_path)
+    torch.testing.assert_close(logits(trained), logits(other))
+    assert any(p.requires_grad and "lora" in n for n, p in other.named_parameters()), "the adapters can be trained on"
+
+
+@pytest.mark.parametrize(("make", "says"), [({"rank": 8}, "does not fit"), ({"labels": ("a", "c")}, "other labels")])
+def test_weights_of_another_make_are_refused(base_folder: Path, tmp_path: Path, make: dict[str, object], says: str) -> None:
+    save_weights(network(base_folder, 1), tmp_path)
+    with pytest.raises(BundleError, match=says):
+        start_from(network(base_folder, 2, **make), tmp_path)  # type: ignore[arg-type]
+
+
+def test_adapters_do_not_fit_a_network_that_is_trained_in_full(base_folder: Path, tmp_path: Path) -> None:
+    save_weights(network(base_folder, 1), tmp_path)
+    with pytest.raises(BundleError, match="another method"):
+        start_from(new_model(base_folder, SignaalConfig(labels=["a", "b"]), layers=1), tmp_path)
