@@ -23,7 +23,7 @@ $(VENV)/serving: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/everything: $(VENV)/serving
 	@echo "Installing what training and the tests need …"
-	$(PIP) --editable '.[train,label,dev]'
+	$(PIP) --editable '.[train,label,tracing,dev]'
 	@touch $@
 
 serve: $(VENV)/serving  ## start the scoring API and the playground on http://127.0.0.1:8080

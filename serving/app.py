@@ -1,6 +1,8 @@
 """The HTTP API: which addresses there are and what each answers."""
 
 import asyncio
+import functools
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from serving.answers import (
     DifferenceOut,
@@ -26,10 +29,18 @@ from serving.body import pick_or_refuse, read_score_request, score_request_schem
 from serving.caller import patience_of, unless_left
 from serving.envelope import Envelope
 from serving.fleet import Fleet, Source
+from serving.fleet_metrics import FleetMetrics
+from serving.line_observer import LineObserver
+from serving.logs import log_loop_error
+from serving.metrics import Metrics
 from serving.problems import MEDIA_TYPE, Problem, add_problem_handlers
+from serving.readiness import check_works
+from serving.request_entry import note_scored
 from serving.schemas import ScoreRequest
 from serving.settings import ServingSettings
+from serving.stopping import refuse_while_stopping
 from serving.stream import ScoreStream, StreamOptions, read_stream_options, stream_documents
+from serving.tracing import Tracing
 
 PLAYGROUND = Path(__file__).with_name("playground")
 
@@ -52,6 +63,7 @@ def create_app(
     source: Source,
     settings: ServingSettings,
     on_load_failure: Callable[[Exception], None] | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The application. Models are loaded in the background when it starts; until then ``/readyz`` says 503.
 
@@ -59,20 +71,28 @@ def create_app(
         source: where models come from; to open one may take minutes the first time.
         settings: limits and times.
         on_load_failure: told when no scorer could be had, so that a server can end itself.
+        tracing: where spans go; nowhere when None.
     """
-    fleet = Fleet(source, settings, on_load_failure)
+    metrics, tracing, stopping = Metrics(), tracing or Tracing(), threading.Event()
+    observe = functools.partial(LineObserver, metrics=metrics, tracing=tracing)
+    fleet = Fleet(source, settings, on_load_failure, observe)
+    metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(log_loop_error)
         fleet.start()
         yield
+        stopping.set()
         await asyncio.to_thread(fleet.stop)
+        await asyncio.to_thread(tracing.stop)
 
     app = FastAPI(
         title="Signaal",
         description=DESCRIPTION,
         version="1",
         lifespan=lifespan,
+        dependencies=[Depends(refuse_while_stopping)],
         # The ready-made pages load scripts from elsewhere, which the content security policy forbids.
         docs_url=None,
         redoc_url=None,
@@ -85,11 +105,13 @@ def create_app(
     )
     app.state.fleet = fleet
     app.state.settings = settings
-    app.add_middleware(Envelope)
+    app.state.stopping = stopping
+    app.add_middleware(Envelope, metrics=metrics, tracing=tracing)
     add_problem_handlers(app)
     _add_scoring(app, fleet, settings)
     _add_stream(app, fleet, settings)
     _add_facts(app, fleet, settings)
+    _add_metrics(app, metrics)
     _add_page(app)
     return app
 
@@ -114,6 +136,7 @@ def _add_scoring(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
             model=wanted.model,
         )
         model, scores = await unless_left(request, scoring)
+        note_scored(model, len(texts))
         results = [ResultOut.of(ad.id, one) for ad, one in zip(wanted.ads, scores, strict=True)]
         return ScoreAnswer(model=model, results=results)
 
@@ -123,7 +146,7 @@ def _add_stream(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
 
     @app.post("/v1/score/stream", summary="Score a stream of ads, a line each", response_class=Response, openapi_extra=extra)
     async def stream(options: Annotated[StreamOptions, Depends(read_stream_options)]) -> Response:
-        return ScoreStream(fleet, options)
+        return ScoreStream(fleet, options, app.state.stopping)
 
 
 def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
@@ -173,9 +196,17 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
     async def healthz() -> HealthAnswer:
         return HealthAnswer(status="ok", model=fleet.model)
 
-    @app.get("/readyz", summary="Whether a model is loaded and has scored a probe text")
+    @app.get("/readyz", summary="Whether scoring works now")
     async def readyz() -> HealthAnswer:
+        await check_works(fleet.pick().line)
         return HealthAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity))
+
+
+def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
+    # Who may see the figures is decided here: ``dependencies=[Depends(...)]`` turns the others away.
+    @app.get("/metrics", include_in_schema=False)
+    def figures() -> Response:  # not async: thousands of lines take a moment, and nobody should wait for them
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_page(app: FastAPI) -> None:

@@ -7,7 +7,7 @@ back to wait for company. Windows of the same tokens, whoever sent them, are one
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -18,7 +18,8 @@ from models.windows import Window
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """Texts of one caller, on their way. ``deadline`` (of ``time.monotonic``) is when the caller no longer wants to begin."""
+    """Texts of one caller, on their way. ``deadline`` is when the caller no longer wants to begin; this and the other moments
+    are those of ``time.monotonic``."""
 
     texts: Sequence[str]
     languages: Sequence[str | None]
@@ -28,7 +29,12 @@ class Job:
     answer: "Future[list[AdScore]]" = field(default_factory=Future)
     windows: list[Window] = field(default_factory=list)
     scores: dict[int, WindowScore] = field(default_factory=dict)
-    begun: bool = False
+    admitted: float = field(default_factory=time.monotonic)
+    read: float | None = None
+    begun: float | None = None
+    """When the first of its windows went into the graph."""
+    scored: float | None = None
+    answered: float | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -36,14 +42,32 @@ class Job:
 
     def is_late(self, now: float) -> bool:
         """Its time is over, and no work was done for it."""
-        return not self.begun and now > self.deadline
+        return self.begun is None and now > self.deadline
+
+    def stages(self) -> Iterator[tuple[str, float, float]]:
+        """The stages it has been through: name, begin, end. Each ends where the next begins, so waits for a thread are within."""
+        began = self.admitted
+        for name, ended in (("read", self.read), ("queue", self.begun), ("graph", self.scored), ("answer", self.answered)):
+            if ended is None:
+                return
+            yield name, began, ended
+            began = ended
 
     def raw_scores(self) -> list[RawScore]:
         """One a text, from the scores of all its windows."""
+        return [
+            RawScore.of([self.windows[i] for i in places], [self.scores[i] for i in places]) for places in self._places_by_text()
+        ]
+
+    def windows_by_text(self) -> list[list[Window]]:
+        """The windows of each text."""
+        return [[self.windows[i] for i in places] for places in self._places_by_text()]
+
+    def _places_by_text(self) -> list[list[int]]:
         of_text: list[list[int]] = [[] for _ in self.texts]
         for index, window in enumerate(self.windows):
             of_text[window.text_index].append(index)
-        return [RawScore.of([self.windows[i] for i in places], [self.scores[i] for i in places]) for places in of_text]
+        return of_text
 
 
 @dataclass(eq=False, slots=True)
@@ -104,10 +128,11 @@ class WindowQueue:
             late = self._drop_unwanted()
             rows = list(self._rows.values())
             batch = nearest_in_length(rows, self._token_budget) if rows else []
+            now = time.monotonic()
             for row in batch:
                 self._remove(row)
                 for job, _ in row.wanted_by:
-                    job.begun = True
+                    job.begun = job.begun or now
             return batch, late
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import functools
 import ipaddress
 import logging
+import math
 import os
 import signal
 import socket
@@ -23,13 +24,18 @@ from serving.bulk.job import Format, Job, format_of, score_file
 from serving.bulk.journal import Paths, State
 from serving.errors import BulkError, ServingError, SettingsError
 from serving.fleet import Source
+from serving.logs import configure_logs
 from serving.records import Columns
 from serving.settings import load_model_settings, load_settings
+from serving.stopping import StoppingServer
+from serving.tracing import open_tracing
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console(stderr=True)
 
 SOME_REJECTED = 3
+GRACE_SECONDS = 10
+"""Beyond the longest wait: then whoever is not answered when the server stops is cut off, an endless stream too."""
 
 
 @app.command()
@@ -57,14 +63,23 @@ def api(
         failures.append(error)
         os.kill(os.getpid(), signal.SIGINT)  # a server without a model is of no use: end it in order
 
-    application = create_app(_source(load_model_settings()), settings, on_load_failure=end)
+    source, tracing = _source(load_model_settings()), open_tracing(settings)
+    application = create_app(source, settings, on_load_failure=end, tracing=tracing)
     listening = _listen(settings.host, settings.port)
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     _say(f"Signaal listens on {url} (a page to try it is there too); the model is being loaded.")
-    config = uvicorn.Config(application, log_config=None, access_log=False, timeout_keep_alive=30)
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=math.ceil(settings.max_wait_seconds) + GRACE_SECONDS,
+    )
+    configure_logs(settings.log_format)
+    stop, stopping = application.state.fleet.stop, application.state.stopping
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        StoppingServer(config, stopping, stop, settings.drain_seconds).run(sockets=[listening])
     except KeyboardInterrupt:
         if not failures:
             raise

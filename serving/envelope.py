@@ -1,21 +1,26 @@
-"""What goes around every request: an id, safe headers, an access log without texts, and a last net for errors."""
+"""What goes around every request: an id, safe headers, a net for errors; a line of log, figures and a span, without texts."""
 
 import logging
 import re
 import time
-import traceback
 import uuid
 
 from fastapi import Request
+from opentelemetry.trace import Span
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.logs import way_to
+from serving.metrics import Metrics
 from serving.problems import unexpected_response
+from serving.request_entry import CURRENT, RequestEntry
+from serving.tracing import TRACEPARENT, Tracing, describe
 
 access_log = logging.getLogger("signaal.access")
 error_log = logging.getLogger("signaal.serve")
 
 REQUEST_ID = "X-Request-ID"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 HEADERS = {
@@ -31,10 +36,16 @@ HEADERS = {
 
 
 class Envelope:
-    """ASGI middleware; the outermost of ours."""
+    """ASGI middleware; the outermost of ours.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    Args:
+        app: what is within.
+        metrics: where figures go; its own, which nobody reads, when None.
+        tracing: where spans go; nowhere when None.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics | None = None, tracing: Tracing | None = None) -> None:
+        self.app, self._metrics, self._tracing = app, metrics or Metrics(), tracing or Tracing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,6 +54,8 @@ class Envelope:
         began = time.perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        entry = RequestEntry(self._metrics)
+        CURRENT.set(entry)  # a request has a context of its own
         status = 0
 
         async def send_enveloped(message: Message) -> None:
@@ -57,17 +70,36 @@ class Envelope:
                 headers["Cache-Control"] = "no-cache" if _is_page(scope) else "no-store"
             await send(message)
 
-        try:
-            await self.app(scope, receive, send_enveloped)
-        except Exception as error:
-            # The message of an unforeseen error may hold a text, so only its kind and the way to it are written down.
-            way = "".join(traceback.format_tb(error.__traceback__))
-            error_log.error("%s: unforeseen %s\n%s", request_id, type(error).__qualname__, way)
-            if status == 0:
-                await unexpected_response(Request(scope))(scope, receive, send_enveloped)
-        finally:
-            milliseconds = (time.perf_counter() - began) * 1000
-            access_log.info("%s %s %s %d %.0f ms", request_id, scope["method"], _route(scope), status, milliseconds)
+        with self._tracing.request(Headers(scope=scope).get(TRACEPARENT, "")) as span:
+            try:
+                await self.app(scope, receive, send_enveloped)
+            except Exception as error:
+                # The message of an unforeseen error may hold a text, so only its kind and the way to it are written down.
+                error_log.error("%s: unforeseen %s\n%s", request_id, type(error).__qualname__, way_to(error))
+                if status == 0:
+                    await unexpected_response(Request(scope))(scope, receive, send_enveloped)
+            finally:
+                self._write_down(scope, entry, span, status, time.perf_counter() - began)
+
+    def _write_down(self, scope: Scope, entry: RequestEntry, span: Span, status: int, seconds: float) -> None:
+        method, route = scope["method"], _route(scope)
+        method = method if method in METHODS else "other"  # HTTP allows any word
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        describe(span, method, route, status, entry.ads)
+        fields = {
+            "request_id": scope["state"]["request_id"],
+            "trace_id": f"{span.get_span_context().trace_id:032x}" if span.is_recording() else None,
+            "method": method,
+            "route": route,
+            "status": status,
+            "duration_ms": round(seconds * 1000),
+            "ads": entry.ads or None,
+            "problem": entry.problem,
+            "model": entry.model,
+            "key_id": scope["state"].get("key_id"),
+        }
+        access_log.info("request", extra={name: value for name, value in fields.items() if value is not None})
 
 
 def _request_id(scope: Scope) -> str:

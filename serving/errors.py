@@ -30,7 +30,7 @@ class CallerLeftError(ServingError):
 
 
 class LineStoppedError(NotReadyError):
-    """The line is being stopped and takes nothing more."""
+    """The line, or the whole service, is being stopped and takes nothing more."""
 
 
 class LineFullError(ServingError):

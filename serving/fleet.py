@@ -18,6 +18,7 @@ from models.registry import CHAMPION
 from serving.answers import ModelOut, ServedOut
 from serving.errors import LineStoppedError, NotReadyError, UnknownModelError
 from serving.line import ScoringLine
+from serving.line_observer import LineObserver
 from serving.settings import ServingSettings
 from serving.shadow import Shadow
 
@@ -71,14 +72,21 @@ class Fleet:
         source: asked in a thread, since it may fetch and build for minutes.
         settings: aliases, times, limits of the lines.
         on_failure: called, in that thread, with the error when no champion could be had at the start.
+        observe: makes the observer of a scorer's line.
     """
 
-    def __init__(self, source: Source, settings: ServingSettings, on_failure: Callable[[Exception], None] | None = None) -> None:
-        self._source, self._settings, self._on_failure = source, settings, on_failure
+    def __init__(
+        self,
+        source: Source,
+        settings: ServingSettings,
+        on_failure: Callable[[Exception], None] | None = None,
+        observe: "Callable[[Scorer], LineObserver]" = LineObserver,
+    ) -> None:
+        self._source, self._settings, self._on_failure, self._observe = source, settings, on_failure, observe
         self._by_alias: dict[str, Served] = {}
         self._retired: list[Served] = []
         self._complaints: dict[str, str] = {}
-        self._failed = False
+        self.has_failed = False
         self._stopping = threading.Event()
         self.shadow = Shadow(settings.shadow_share)
 
@@ -92,6 +100,11 @@ class Fleet:
         self._stopping.set()
         for served in {*self._by_alias.values(), *self._retired}:
             served.line.stop()
+
+    @property
+    def lines(self) -> list[ScoringLine]:
+        """The lines of all models in service, retired ones too."""
+        return [served.line for served in dict.fromkeys((*self._by_alias.values(), *self._retired))]
 
     @property
     def model(self) -> ModelOut | None:
@@ -113,7 +126,7 @@ class Fleet:
         """
         by_alias = self._by_alias
         if CHAMPION not in by_alias:
-            if self._failed:
+            if self.has_failed:
                 raise NotReadyError("The model could not be loaded; the service's log says why.")
             raise NotReadyError("The model is being loaded. Try again in a moment.")
         if name is None or name in by_alias:
@@ -169,7 +182,7 @@ class Fleet:
         while True:
             for alias in self._settings.models.split(","):
                 self._look(alias)
-            if self._failed:
+            if self.has_failed:
                 return
             self._dismiss()
             if self._stopping.wait(self._settings.models_poll_seconds):
@@ -192,7 +205,8 @@ class Fleet:
             if served.place == place:
                 return served
         scorer = self._source.open_at(place)
-        line = ScoringLine(scorer, self._settings.max_waiting_ads, self._settings.max_wait_seconds)
+        limits = self._settings.max_waiting_ads, self._settings.max_wait_seconds
+        line = ScoringLine(scorer, *limits, self._observe(scorer))
         return Served(place, line, time.time())
 
     def _swap(self, alias: str, new: Served | None) -> None:
@@ -225,6 +239,6 @@ class Fleet:
                 log.exception("No new %s: an unforeseen error while loading it.", alias)
         self._complaints[alias] = str(error)
         if alias == CHAMPION and CHAMPION not in self._by_alias:
-            self._failed = True
+            self.has_failed = True
             if self._on_failure:
                 self._on_failure(error)

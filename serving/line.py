@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from serving.batching import Job, Row, WindowQueue
-from serving.errors import LineFullError, LineStoppedError
+from serving.errors import LineFullError, LineStoppedError, NotReadyError
+from serving.line_observer import LineObserver
 
 if TYPE_CHECKING:
     from models.runtime import Scorer
@@ -39,13 +40,15 @@ class ScoringLine:
         scorer: tried on a probe text when the line is made.
         max_ads: how many ads may wait.
         max_seconds: how long a caller may have to wait for the turn, by the line's own estimate.
+        observer: told what happens; one that nobody reads when None.
 
     Raises:
         Exception: whatever the scorer raises on the probe text.
     """
 
-    def __init__(self, scorer: "Scorer", max_ads: int, max_seconds: float) -> None:
+    def __init__(self, scorer: "Scorer", max_ads: int, max_seconds: float, observer: LineObserver | None = None) -> None:
         self.scorer = scorer
+        self.observer = observer or LineObserver(scorer)
         self.max_ads, self.max_seconds = max_ads, max_seconds
         self._tokens_per_second = _measured_speed(scorer)
         self._unread: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -54,6 +57,8 @@ class ScoringLine:
         self._inside: set[Job] = set()
         self._unread_characters = 0
         self._stopped = False
+        self.failed_batches = 0
+        """How many batches of one window have failed since one worked; a larger one that fails is tried a window at a time."""
         self._lock = threading.Lock()
         # Daemons: Ctrl-C must be able to end the process.
         self._threads = [
@@ -84,6 +89,7 @@ class ScoringLine:
         Raises:
             LineFullError: too many wait already, or the turn would come (or came) too late.
             LineStoppedError: the line takes nothing more.
+            NotReadyError: the line is broken.
         """
         patience = min(self.max_seconds if patience is None else patience, self.max_seconds)
         job = Job(texts, languages, labels, evidence, deadline=time.monotonic() + patience)
@@ -93,12 +99,23 @@ class ScoringLine:
         finally:
             with self._lock:
                 self._inside.discard(job)
+            self.observer.left(job)
 
     @property
     def waiting_ads(self) -> int:
         """Ads that were taken and are not answered."""
         with self._lock:
             return sum(len(job.texts) for job in self._inside)
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens that are read and wait for the graph."""
+        return self._windows.tokens
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all threads are at work; for ever False after one ended, by an error that nobody foresaw or by ``stop``."""
+        return all(thread.is_alive() for thread in self._threads)
 
     @property
     def expected_wait(self) -> float:
@@ -115,13 +132,15 @@ class ScoringLine:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
-            log.warning("Stopped while requests were waiting.")
+            log.warning("%d ads still wait %g s after the line was told to stop.", self.waiting_ads, patience)
 
     def _admit(self, job: Job, patience: float) -> None:
         wait = self.expected_wait
         with self._lock:
             if self._stopped:
                 raise LineStoppedError("The service is being stopped.")
+            if not self.is_alive:
+                raise NotReadyError("A thread of the scoring line has ended; the service must be started again.")
             waiting = sum(len(other.texts) for other in self._inside)
             if waiting and waiting + len(job.texts) > self.max_ads:
                 raise LineFullError(f"{waiting} ads wait already; at most {self.max_ads} may.", _seconds(wait / 2))
@@ -138,6 +157,7 @@ class ScoringLine:
             if not job.answer.done():
                 with _errors_go_to(job):
                     job.windows = maker.windows(job.texts)
+                    job.read = time.monotonic()
                     self._windows.put(job)
             with self._lock:
                 self._unread_characters -= sum(map(len, job.texts))
@@ -157,18 +177,24 @@ class ScoringLine:
         self._complete.put(None)
 
     def _forward(self, rows: list[Row]) -> None:
+        began = time.perf_counter()
         try:
             scores = self.scorer.runner.forward([row.window for row in rows])
         except Exception as error:
+            self.observer.batch_failed()
             if len(rows) == 1:
+                self.failed_batches += 1
                 for job, _ in rows[0].wanted_by:
                     _fail(job, error)
             else:  # one caller's text must not cost another's
                 for row in rows:
                     self._forward([row])
             return
+        self.failed_batches = 0
+        self.observer.batch_done(rows, time.perf_counter() - began)
         for row, score in zip(rows, scores, strict=True):
             for job in row.give(score):
+                job.scored = time.monotonic()
                 self._complete.put(job)
 
     def _answer(self) -> None:
@@ -178,6 +204,8 @@ class ScoringLine:
                     self.scorer.answer(text, raw, language, labels=job.labels, evidence=job.evidence)
                     for text, raw, language in zip(job.texts, job.raw_scores(), job.languages, strict=True)
                 ]
+                job.answered = time.monotonic()
+                self.observer.answered(job, answers)
                 if job.answer.set_running_or_notify_cancel():
                     job.answer.set_result(answers)
 

@@ -18,7 +18,15 @@ from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 
 from serving.answers import ModelOut
-from serving.errors import CallerLeftError, LineFullError, NotReadyError, ServingError, UnknownModelError
+from serving.errors import (
+    CallerLeftError,
+    LineFullError,
+    LineStoppedError,
+    NotReadyError,
+    ServingError,
+    UnknownModelError,
+)
+from serving.request_entry import note_problem
 from serving.schemas import Ad, ScoreRequest, is_plain_name, nearest
 
 MEDIA_TYPE = "application/problem+json"
@@ -48,6 +56,7 @@ UNSCORABLE = Kind("invalid-line", 422, "The line cannot be scored")
 UNEXPECTED = Kind("unexpected", 500, "Something went wrong in the service")
 BUSY = Kind("busy", 503, "Too many requests wait already")
 NOT_READY = Kind("not-ready", 503, "The model is not ready")
+STOPPING = Kind("stopping", 503, "The service is being stopped")
 
 _OF_STATUS = {
     404: (NOT_FOUND, "GET /openapi.json lists the addresses that there are."),
@@ -170,6 +179,7 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The answer that says what is wrong; like every answer it names the loaded model."""
+    note_problem(kind.slug)
     request_id = getattr(request.state, "request_id", None)
     problem = problem_of(kind, detail, errors, request_id=request_id, model=request.app.state.fleet.model)
     return Response(problem.model_dump_json(), kind.status, dict(headers or {}), media_type=MEDIA_TYPE)
@@ -206,6 +216,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         if isinstance(error, LineFullError):
             return problem_response(request, BUSY, str(error), headers={"Retry-After": str(error.retry_after)})
         again = {"Retry-After": str(request.app.state.settings.retry_after_seconds)}
+        if isinstance(error, LineStoppedError):
+            return problem_response(request, STOPPING, str(error), headers=again | {"Connection": "close"})
         return problem_response(request, NOT_READY, str(error), headers=again)
 
     def of_unknown_model(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Settings of this room, from the environment (``SIGNAAL_SERVE_*``)."""
 
 from collections.abc import Collection
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +41,18 @@ class ServingSettings(BaseSettings):
         "Retry-After at once. A caller may ask for less: Prefer: wait=5.",
     )
     retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says while the model is being loaded.")
+    drain_seconds: float = Field(
+        default=5,
+        ge=0,
+        description="After SIGTERM: how long requests still come in and hear 503 'stopping', so that a load balancer sees it, "
+        "before the port is closed. What waits is answered all the same.",
+    )
+    log_format: Literal["json", "text"] = Field(default="text", description="Form of the log of signaal-serve api: json or text.")
+    tracing: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Traces by OpenTelemetry: on, off, or auto: when OTEL_EXPORTER_OTLP_ENDPOINT is set. "
+        "Needs the extra 'tracing'.",
+    )
     models: str = Field(
         default="champion",
         pattern=r"^champion(,[A-Za-z][\w-]*)*$",

@@ -6,6 +6,7 @@ goes stops the work.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -17,10 +18,18 @@ from starlette.types import Receive, Scope, Send
 from models.scores import AdScore
 from serving.answers import LineOut, ModelOut, ResultOut
 from serving.body import check_media_type, pick_or_refuse
-from serving.errors import CallerLeftError, LineFullError, NotReadyError, RecordError, UnknownModelError
+from serving.errors import (
+    CallerLeftError,
+    LineFullError,
+    LineStoppedError,
+    NotReadyError,
+    RecordError,
+    UnknownModelError,
+)
 from serving.fleet import Fleet
 from serving.problems import INVALID, UNEXPECTED, UNSCORABLE, FieldError, LineProblem, ProblemError, problem_of
 from serving.records import Columns, ad_from_json
+from serving.request_entry import note_problem, note_scored
 from serving.schemas import Ad, Limits, unknown_label
 from serving.settings import ServingSettings
 
@@ -28,6 +37,9 @@ MEDIA_TYPE = "application/x-ndjson"
 MEDIA_TYPES = (MEDIA_TYPE, "application/ndjson", "application/jsonl", "application/jsonlines")
 
 Order = Literal["input", "done"]
+
+LOOK_SECONDS = 0.5
+"""How often a stream that waits for lines looks whether the service is being stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +57,22 @@ class StreamOptions:
 
 
 class ScoreStream(Response):
-    """Scores while it reads; both ends of one request."""
+    """Scores while it reads; both ends of one request. Once ``stopping`` is set no more is read."""
 
-    def __init__(self, fleet: Fleet, options: StreamOptions) -> None:
+    def __init__(self, fleet: Fleet, options: StreamOptions, stopping: threading.Event | None = None) -> None:
         super().__init__(media_type=MEDIA_TYPE, headers=fleet.notices(fleet.pick(options.model)))
-        self._fleet, self._options = fleet, options
+        self._fleet, self._options, self._stopping = fleet, options, stopping or threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
             async with asyncio.TaskGroup() as group:
-                exchange = _Exchange(self._fleet, self._options, group, receive, send)
+                exchange = _Exchange(self._fleet, self._options, group, receive, send, self._stopping)
                 reading = group.create_task(exchange.read())
                 await exchange.write()
-                await send({"type": "http.response.body", "body": b""})
+                if not exchange.is_cut_off:
+                    await send({"type": "http.response.body", "body": b""})
                 reading.cancel()
         except* (CallerLeftError, NotReadyError, UnknownModelError):
             pass  # the group stopped what was under way; without an end, whoever still listens sees a stream cut off
@@ -68,9 +81,19 @@ class ScoreStream(Response):
 class _Exchange:
     """The two loops of a stream, and what passes between them: tasks, each of which gives the answer to one line."""
 
-    def __init__(self, fleet: Fleet, options: StreamOptions, group: asyncio.TaskGroup, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        options: StreamOptions,
+        group: asyncio.TaskGroup,
+        receive: Receive,
+        send: Send,
+        stopping: threading.Event,
+    ) -> None:
         self._fleet, self._options, self._group = fleet, options, group
-        self._receive, self._send = receive, send
+        self._receive, self._send, self._stopping = receive, send, stopping
+        self.is_cut_off = False
+        """Whether the service was stopped before the last line; what was under way then is answered."""
         self._room = asyncio.Semaphore(options.in_flight)
         self._under_way: set[asyncio.Task[bytes]] = set()
         self._to_send: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
@@ -81,15 +104,12 @@ class _Exchange:
         Raises:
             CallerLeftError: always, unless it is cancelled before.
         """
-        async for number, line in numbered_lines(self._body(), self._options.max_line_bytes):
-            await self._room.acquire()
-            task = self._group.create_task(self._answer(number, line))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-            if self._options.order == "input":
-                self._to_send.put_nowait(task)
-            else:
-                task.add_done_callback(self._to_send.put_nowait)
+        try:
+            async for number, line in numbered_lines(self._body(), self._options.max_line_bytes):
+                await self._room.acquire()
+                self._begin(number, line)
+        except LineStoppedError:
+            self.is_cut_off = True
         self._group.create_task(self._end())
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -101,23 +121,40 @@ class _Exchange:
             await self._send({"type": "http.response.body", "body": await task, "more_body": True})
             self._room.release()
 
+    def _begin(self, number: int, line: bytes | None) -> None:
+        if self._stopping.is_set():
+            raise LineStoppedError("The service is being stopped.")
+        task = self._group.create_task(self._answer(number, line))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        if self._options.order == "input":
+            self._to_send.put_nowait(task)
+        else:
+            task.add_done_callback(self._to_send.put_nowait)
+
     async def _end(self) -> None:
         if self._under_way:
             await asyncio.wait(self._under_way)
         self._to_send.put_nowait(None)
 
     async def _body(self) -> AsyncIterator[bytes]:
-        while True:
+        waited, look = 0.0, min(LOOK_SECONDS, self._options.idle_seconds)
+        while not self._stopping.is_set():
             try:
-                async with asyncio.timeout(self._options.idle_seconds):
+                async with asyncio.timeout(look):
                     message = await self._receive()
             except TimeoutError:
-                raise CallerLeftError("Nothing came for too long.") from None
+                waited += look
+                if waited >= self._options.idle_seconds:
+                    raise CallerLeftError("Nothing came for too long.") from None
+                continue
+            waited = 0.0
             if message["type"] == "http.disconnect":
                 raise CallerLeftError("The caller left before the end of the stream.")
             yield message.get("body", b"")
             if not message.get("more_body", False):
                 return
+        raise LineStoppedError("The service is being stopped.")
 
     async def _answer(self, number: int, line: bytes | None) -> bytes:
         """The answer to a line, as a line; ``line`` is None when it was too long to keep."""
@@ -126,15 +163,18 @@ class _Exchange:
                 raise RecordError(f"The line is longer than {self._options.max_line_bytes} bytes.")
             ad = ad_from_json(line, Columns(), number, self._options.limits)
         except RecordError as error:
+            note_problem(UNSCORABLE.slug)
             return _line(LineProblem(line=number, problem=problem_of(UNSCORABLE, str(error))))
         try:
             model, score = await self._score(ad)
         except (NotReadyError, UnknownModelError):
             raise  # ends the stream; the caller sees that it was cut off
         except Exception as error:
+            note_problem(UNEXPECTED.slug)
             # The message may hold the text; the kind does not.
             detail = f"The model failed on this text ({type(error).__name__})."
             return _line(LineProblem(line=number, problem=problem_of(UNEXPECTED, detail)))
+        note_scored(model, 1)
         return _line(LineOut(line=number, model=model, **dict(ResultOut.of(ad.id, score))))
 
     async def _score(self, ad: Ad) -> tuple[ModelOut, AdScore]:

@@ -42,8 +42,13 @@ def test_the_access_log_holds_id_method_route_and_status_only(client: TestClient
     client.post(f"/v1/score?{SECRET}=1", json=body, headers={"X-Request-ID": "r1"})
     client.get(f"/{SECRET}", headers={"X-Request-ID": "r2"})
     client.get(f"/playground/{SECRET}", headers={"X-Request-ID": "r3"})
-    lines = [record.getMessage().rsplit(" ", 2)[0] for record in caplog.records if record.name == "signaal.access"]
-    assert lines == ["r1 POST /v1/score 200", "r2 GET - 404", "r3 GET /playground 404"]
+    noted = [record.__dict__ for record in caplog.records if record.name == "signaal.access"]
+    lines = [[one.get(field) for field in ("request_id", "method", "route", "status", "ads", "problem")] for one in noted]
+    assert lines == [
+        ["r1", "POST", "/v1/score", 200, 1, None],
+        ["r2", "GET", "-", 404, None, "not-found"],
+        ["r3", "GET", "/playground", 404, None, "not-found"],
+    ]
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     assert not any(SECRET in logging.Formatter().format(record) for record in ours)
 

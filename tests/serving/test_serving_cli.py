@@ -174,7 +174,7 @@ def server(tmp_path: Path, bundle_folder: Path) -> Iterator[Server]:
         for _ in range(1200):
             assert process.poll() is None, log.read_text()
             found = re.search(r"listens on (http://127\.0\.0\.1:[1-9]\d*) ", log.read_text())
-            if found and "is ready." in log.read_text():
+            if found and "is ready as champion." in log.read_text():
                 break
             time.sleep(0.1)
         assert found
@@ -208,6 +208,6 @@ def test_a_real_server_answers_keeps_texts_out_of_its_log_and_ends_on_sigterm(se
     server.process.send_signal(signal.SIGTERM)
     server.process.wait(30)
     log = server.log.read_text()
-    assert "POST /v1/score 200" in log
+    assert "method=POST route=/v1/score status=200" in log
     assert "geheimtekst" not in log
     assert "Traceback" not in log
