@@ -26,7 +26,8 @@ from serving.body import pick_or_refuse, read_score_request, score_request_schem
 from serving.caller import patience_of, unless_left
 from serving.envelope import Envelope
 from serving.fleet import Fleet, Source
-from serving.problems import MEDIA_TYPE, Problem, add_problem_handlers
+from serving.problem_document import MEDIA_TYPE, Problem
+from serving.problems import add_problem_handlers
 from serving.schemas import ScoreRequest
 from serving.settings import ServingSettings
 from serving.stream import ScoreStream, StreamOptions, read_stream_options, stream_documents

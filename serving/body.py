@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from serving.errors import UnknownModelError
 from serving.fleet import Fleet, Served
+from serving.problem_document import FieldError
 from serving.problems import (
     INVALID,
     MOST_ERRORS,
@@ -16,7 +17,6 @@ from serving.problems import (
     TOO_LARGE,
     TOO_SLOW,
     WRONG_MEDIA_TYPE,
-    FieldError,
     ProblemError,
     field_errors,
     parse_json,

@@ -19,7 +19,8 @@ from serving.answers import LineOut, ModelOut, ResultOut
 from serving.body import check_media_type, pick_or_refuse
 from serving.errors import CallerLeftError, LineFullError, NotReadyError, RecordError, UnknownModelError
 from serving.fleet import Fleet
-from serving.problems import INVALID, UNEXPECTED, UNSCORABLE, FieldError, LineProblem, ProblemError, problem_of
+from serving.problem_document import FieldError, LineProblem
+from serving.problems import INVALID, UNEXPECTED, UNSCORABLE, ProblemError, problem_of
 from serving.records import Columns, ad_from_json
 from serving.schemas import Ad, Limits, unknown_label
 from serving.settings import ServingSettings
