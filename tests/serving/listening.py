@@ -1,15 +1,58 @@
 """Real servers for clients to speak with: the application on a port, a server that says what it is told, a line that breaks."""
 
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socket import SHUT_RDWR, create_connection, create_server, socket
 
 import uvicorn
 from fastapi import FastAPI
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-c", "from serving.cli import main; main()"]
+
+
+@dataclass
+class Server:
+    """A server in a process of its own."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+    log: Path
+
+
+@contextmanager
+def serving_process(bundle: Path, log: Path, **settings: object) -> Iterator[Server]:
+    """``signaal-serve api`` on a free port, ready; ``settings`` become ``SIGNAAL_SERVE_*``."""
+    environment = {f"SIGNAAL_SERVE_{name.upper()}": str(value) for name, value in settings.items()}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [*COMMAND, "api", "--port", "0"],
+            cwd=ROOT,
+            env=os.environ | environment | {"SIGNAAL_BUNDLE": str(bundle)},
+            stderr=file,
+            text=True,
+        )
+    try:
+        for _ in range(1200):
+            assert process.poll() is None, log.read_text()
+            found = re.search(r"listens on (http://127\.0\.0\.1:[1-9]\d*) ", log.read_text())
+            if found and re.search(r"is ready\b", log.read_text()):
+                break
+            time.sleep(0.1)
+        assert found
+        yield Server(found[1], process, log)
+    finally:
+        process.kill()
+        process.wait(30)
 
 
 @contextmanager
