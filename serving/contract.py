@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from serving.answers import LineOut
 from serving.body import score_request_schema
 from serving.problem_document import MEDIA_TYPE, LineProblem, Problem
-from serving.problems import INVALID, UNEXPECTED, Kind
+from serving.problems import INVALID, UNEXPECTED, Kind, problem_of
 from serving.settings import ServingSettings
 from serving.stream import MEDIA_TYPE as NDJSON
 from serving.stream import stream_line_schema
@@ -89,8 +89,8 @@ def problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
         answer["description"] = f"{answer['description']} {kind.title}.".strip()
         media = answer["content"][MEDIA_TYPE]
         media["schema"] = {"$ref": SCHEMAS + "Problem"}
-        if example := EXAMPLES["problems"].get(kind.slug):
-            media["examples"][kind.slug] = {"summary": kind.title, "value": example}
+        example = EXAMPLES["problems"].get(kind.slug) or problem_of(kind, f"{kind.title}.").model_dump()
+        media["examples"][kind.slug] = {"summary": kind.title, "value": example}
         if kind.status in TRY_AGAIN:
             answer["headers"] = _headers("Retry-After")
     return answers

@@ -56,17 +56,19 @@ def serving_process(bundle: Path, log: Path, **settings: object) -> Iterator[Ser
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """``app`` on a free port, its model loaded; gives the address."""
+def listening(app: FastAPI, certificate: Path | None = None) -> Iterator[str]:
+    """``app`` on a free port, its model loaded; gives the address. A certificate (with its key, PEM) makes it HTTPS."""
     with create_server(("127.0.0.1", 0)) as port:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1, ssl_certfile=certificate)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [port]})
         thread.start()
         try:
             while not (server.started and app.state.fleet.model):
                 assert thread.is_alive()
                 time.sleep(0.02)
-            yield f"http://127.0.0.1:{port.getsockname()[1]}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{port.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(20)

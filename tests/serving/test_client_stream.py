@@ -3,11 +3,19 @@
 import asyncio
 import itertools
 import queue
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from fastapi import FastAPI
 
 from models.runtime import Scorer
@@ -128,3 +136,46 @@ def test_who_stops_in_the_middle_leaves_nothing_waiting(app: FastAPI, url: str) 
             return
         time.sleep(0.1)
     raise AssertionError("ads of a caller who left still wait")
+
+
+def test_a_source_that_is_silent_for_long_keeps_its_connection(eager_scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.client.line_stream.KEEP_ALIVE_SECONDS", 0.2)
+
+    def halting() -> Iterator[dict[str, str]]:
+        for ad in ads(3):
+            yield ad
+            time.sleep(1.5)
+
+    with listening(create_app(only(lambda: eager_scorer), ServingSettings(body_idle_seconds=0.8))) as url:
+        line = BreakingLine(url, [])
+        with SignaalClient(line.url) as client:
+            assert [(one.line, one.id) for one in client.score_stream(halting())] == [(1, "n1"), (2, "n2"), (3, "n3")]
+        assert line.connections == 1
+        line.close()
+
+
+def test_a_stream_over_https_trusts_whom_it_is_told_to_trust(eager_scorer: Scorer, certificate: Path) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with listening(create_app(only(lambda: eager_scorer), ServingSettings()), certificate) as url:
+        with SignaalClient(url, verify=trusting) as client:
+            assert [one.id for one in client.score(ads(1))] == ["n1"]
+            assert [one.line for one in client.score_stream(ads(300), evidence=False)] == list(range(1, 301))
+        with SignaalClient(url, budget=0) as client, pytest.raises(NoAnswerError, match="SSLCertVerificationError"):
+            list(client.score_stream(ads(1)))
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A new certificate for 127.0.0.1 that signs itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, form, serialization.NoEncryption()))
+    return path
