@@ -25,21 +25,32 @@ from serving.answers import (
     ScoreAnswer,
     ShadowOut,
 )
-from serving.body import pick_or_refuse, read_score_request, score_request_schema
+from serving.body import pick_or_refuse, read_score_request
 from serving.caller import patience_of, unless_left
+from serving.contract import PREFER, SCORE_BODY, STREAM_BODY, complete_contract, problems
 from serving.envelope import Envelope
 from serving.fleet import Fleet, Source
 from serving.fleet_metrics import FleetMetrics
 from serving.line_observer import LineObserver
 from serving.logs import log_loop_error
 from serving.metrics import Metrics
-from serving.problems import MEDIA_TYPE, Problem, add_problem_handlers
+from serving.problems import (
+    BUSY,
+    INVALID,
+    NOT_JSON,
+    NOT_READY,
+    STOPPING,
+    TOO_LARGE,
+    TOO_SLOW,
+    WRONG_MEDIA_TYPE,
+    add_problem_handlers,
+)
 from serving.readiness import check_works
 from serving.request_entry import note_scored
 from serving.schemas import ScoreRequest
 from serving.settings import ServingSettings
 from serving.stopping import refuse_while_stopping
-from serving.stream import ScoreStream, StreamOptions, read_stream_options, stream_documents
+from serving.stream import ScoreStream, StreamOptions, read_stream_options
 from serving.tracing import Tracing
 
 PLAYGROUND = Path(__file__).with_name("playground")
@@ -96,33 +107,33 @@ def create_app(
         # The ready-made pages load scripts from elsewhere, which the content security policy forbids.
         docs_url=None,
         redoc_url=None,
-        responses={
-            "default": {
-                "description": "What went wrong.",
-                "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
-            }
-        },
     )
     app.state.fleet = fleet
     app.state.settings = settings
     app.state.stopping = stopping
     app.add_middleware(Envelope, metrics=metrics, tracing=tracing)
     add_problem_handlers(app)
-    _add_scoring(app, fleet, settings)
-    _add_stream(app, fleet, settings)
+    _add_scoring(app, fleet)
+    _add_stream(app, fleet)
     _add_facts(app, fleet, settings)
     _add_metrics(app, metrics)
     _add_page(app)
+    complete_contract(app, settings)
     return app
 
 
-def _add_scoring(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
-    schema = {"content": {"application/json": {"schema": score_request_schema(settings)}}, "required": True}
+def _add_scoring(app: FastAPI, fleet: Fleet) -> None:
+    refusals = problems(NOT_JSON, TOO_SLOW, TOO_LARGE, WRONG_MEDIA_TYPE, INVALID, BUSY, NOT_READY, STOPPING)
+    extra = {**SCORE_BODY, "parameters": [PREFER]}
 
-    @app.post("/v1/score", summary="Score ads", openapi_extra={"requestBody": schema})
+    @app.post(
+        "/v1/score", operation_id="scoreAds", summary="Score ads", tags=["scoring"], responses=refusals, openapi_extra=extra
+    )
     async def score(
         request: Request, response: Response, wanted: Annotated[ScoreRequest, Depends(read_score_request)]
     ) -> ScoreAnswer:
+        """Says of each ad which indicators its words show, how sure the model is, and which words those are. Results come in
+        the order of the ads. Nothing is stored."""
         response.headers.update(fleet.notices(pick_or_refuse(fleet, wanted.model, "#/model")))
         texts = [ad.text for ad in wanted.ads]
         # "und" is ISO 639 for "not known": not a hint.
@@ -141,22 +152,46 @@ def _add_scoring(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
         return ScoreAnswer(model=model, results=results)
 
 
-def _add_stream(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
-    extra = stream_documents(settings)
-
-    @app.post("/v1/score/stream", summary="Score a stream of ads, a line each", response_class=Response, openapi_extra=extra)
+def _add_stream(app: FastAPI, fleet: Fleet) -> None:
+    @app.post(
+        "/v1/score/stream",
+        operation_id="scoreStream",
+        summary="Score a stream of ads, a line each",
+        tags=["scoring"],
+        responses=problems(WRONG_MEDIA_TYPE, INVALID, NOT_READY, STOPPING),
+        response_class=Response,
+        openapi_extra=STREAM_BODY,
+    )
     async def stream(options: Annotated[StreamOptions, Depends(read_stream_options)]) -> Response:
+        """Answers while it reads, in constant memory, for as long as lines come. A line that cannot be scored is answered by
+        `{"line": 7, "problem": {…}}` in its place. An answer without its last chunk was cut off: send again what has none."""
         return ScoreStream(fleet, options, app.state.stopping)
 
 
 def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
-    @app.get("/v1/indicators", summary="What is scored: the taxonomy and its thresholds")
+    not_ready = problems(NOT_READY, STOPPING)
+
+    @app.get(
+        "/v1/indicators",
+        operation_id="listIndicators",
+        summary="What is scored: the taxonomy and its thresholds",
+        tags=["facts"],
+        responses=not_ready,
+    )
     async def indicators() -> IndicatorsAnswer:
+        """Every label of the champion with definition, cues, hard negatives and thresholds, and the document types."""
         scorer = fleet.scorer
         return IndicatorsAnswer.of(ModelOut.of(scorer.identity), scorer.taxonomy, scorer.thresholds)
 
-    @app.get("/v1/model", summary="Which model answers, how good it is, and what it is not for")
+    @app.get(
+        "/v1/model",
+        operation_id="getModel",
+        summary="Which model answers, how good it is, and what it is not for",
+        tags=["facts"],
+        responses=not_ready,
+    )
     async def model() -> ModelAnswer:
+        """The champion: its intended use, its figures, its card; and what one request to this server may hold."""
         scorer = fleet.scorer
         return ModelAnswer(
             model=ModelOut.of(scorer.identity),
@@ -170,8 +205,15 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
             card=scorer.card,
         )
 
-    @app.get("/v1/models", summary="Which models are in service, and how the challenger differs from the champion")
+    @app.get(
+        "/v1/models",
+        operation_id="listModels",
+        summary="Which models are in service, and how the challenger differs from the champion",
+        tags=["facts"],
+        responses=not_ready,
+    )
     async def models() -> ModelsAnswer:
+        """Each with its aliases and, when it is retired, when it goes. A request may name any of them."""
         fleet.pick()
         shadow = fleet.shadow
         return ModelsAnswer(
@@ -192,12 +234,20 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
             ),
         )
 
-    @app.get("/healthz", summary="Whether the process lives")
+    @app.get("/healthz", operation_id="getHealth", summary="Whether the process lives", tags=["health"])
     async def healthz() -> HealthAnswer:
+        """200 while the process lives; `model` is null until one is loaded."""
         return HealthAnswer(status="ok", model=fleet.model)
 
-    @app.get("/readyz", summary="Whether scoring works now")
+    @app.get(
+        "/readyz",
+        operation_id="getReadiness",
+        summary="Whether scoring works now",
+        tags=["health"],
+        responses=not_ready,
+    )
     async def readyz() -> HealthAnswer:
+        """200 when requests can be answered, else 503 with `Retry-After`."""
         await check_works(fleet.pick().line)
         return HealthAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity))
 

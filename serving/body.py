@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from serving.errors import UnknownModelError
 from serving.fleet import Fleet, Served
+from serving.problem_document import FieldError
 from serving.problems import (
     INVALID,
     MOST_ERRORS,
@@ -16,7 +17,6 @@ from serving.problems import (
     TOO_LARGE,
     TOO_SLOW,
     WRONG_MEDIA_TYPE,
-    FieldError,
     ProblemError,
     field_errors,
     parse_json,
@@ -72,10 +72,9 @@ def pick_or_refuse(fleet: Fleet, name: str | None, pointer: str | None = None) -
 
 def score_request_schema(settings: ServingSettings) -> dict[str, Any]:
     """JSON Schema of the request with this server's limits; OpenAPI cannot see a body that is read by hand."""
-    schema = ScoreRequest.model_json_schema()
-    ad = schema.pop("$defs")["Ad"]
-    ad["properties"]["text"] |= {"minLength": 1, "maxLength": settings.max_characters}
-    schema["properties"]["ads"] |= {"items": ad, "maxItems": settings.max_ads}
+    schema = ScoreRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema["$defs"]["Ad"]["properties"]["text"] |= {"minLength": 1, "maxLength": settings.max_characters}
+    schema["properties"]["ads"]["maxItems"] = settings.max_ads
     return schema
 
 

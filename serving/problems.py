@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 
@@ -26,10 +26,10 @@ from serving.errors import (
     ServingError,
     UnknownModelError,
 )
+from serving.problem_document import MEDIA_TYPE, FieldError, Problem
 from serving.request_entry import note_problem
 from serving.schemas import Ad, ScoreRequest, is_plain_name, nearest
 
-MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 50
 CLIENT_CLOSED_REQUEST = 499
 """For the log alone, as in nginx: nobody is there to read it."""
@@ -62,33 +62,6 @@ _OF_STATUS = {
     404: (NOT_FOUND, "GET /openapi.json lists the addresses that there are."),
     405: (WRONG_METHOD, "GET /openapi.json says which methods it takes."),
 }
-
-
-class FieldError(BaseModel):
-    """One thing that is wrong, and where."""
-
-    field: str = Field(examples=["ads[0].text"])
-    pointer: str | None = Field(default=None, description="JSON Pointer into the body.", examples=["#/ads/0/text"])
-    detail: str
-
-
-class Problem(BaseModel):
-    """An RFC 9457 problem document. ``errors``, ``request_id`` and ``model`` are its extensions."""
-
-    type: str = Field(examples=["urn:signaal:problem:invalid-request"])
-    title: str
-    status: int
-    detail: str
-    errors: list[FieldError] = []
-    request_id: str | None = None
-    model: ModelOut | None = Field(default=None, description="The loaded model; null while there is none.")
-
-
-class LineProblem(BaseModel):
-    """What stands in a stream for a line that could not be scored."""
-
-    line: int
-    problem: Problem
 
 
 class ProblemError(ServingError):

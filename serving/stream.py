@@ -27,7 +27,8 @@ from serving.errors import (
     UnknownModelError,
 )
 from serving.fleet import Fleet
-from serving.problems import INVALID, UNEXPECTED, UNSCORABLE, FieldError, LineProblem, ProblemError, problem_of
+from serving.problem_document import FieldError, LineProblem
+from serving.problems import INVALID, UNEXPECTED, UNSCORABLE, ProblemError, problem_of
 from serving.records import Columns, ad_from_json
 from serving.request_entry import note_problem, note_scored
 from serving.schemas import Ad, Limits, unknown_label
@@ -229,17 +230,16 @@ async def read_stream_options(
     )
 
 
-def stream_documents(settings: ServingSettings) -> dict[str, Any]:
-    """For OpenAPI: what a line of a stream is, and what a line of its answer."""
-    line = Ad.model_json_schema()
+def stream_line_schema(settings: ServingSettings) -> dict[str, Any]:
+    """JSON Schema of a line of a stream, with this server's limits. Other than in a request, ids may be numbers, and an
+    unknown field is passed over."""
+    line: dict[str, Any] = Ad.model_json_schema()
+    line |= {"title": "StreamLine", "description": "One ad of a stream."}
+    line.pop("additionalProperties")
     line["required"].remove("id")
     line["properties"]["id"]["description"] = "Your name for this ad; the line's number when left out."
     line["properties"]["text"] |= {"minLength": 1, "maxLength": settings.max_characters}
-    said = "Lines of NDJSON, one a line of the request: a result, or `{line, problem}` for a line that cannot be scored."
-    return {
-        "requestBody": {"content": {MEDIA_TYPE: {"schema": line}}, "required": True},
-        "responses": {"200": {"description": said, "content": {MEDIA_TYPE: {"schema": LineOut.model_json_schema()}}}},
-    }
+    return line
 
 
 async def numbered_lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[tuple[int, bytes | None]]:

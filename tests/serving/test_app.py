@@ -187,12 +187,8 @@ def test_concurrent_requests_each_get_their_own_answer(client: TestClient) -> No
         assert [number for number, _ in pool.map(ask, range(12))] == list(range(12))
 
 
-def test_the_openapi_document_holds_the_request_with_its_limits(client: TestClient) -> None:
+def test_the_openapi_document_holds_every_address(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
         "/v1/score", "/v1/score/stream", "/v1/indicators", "/v1/model", "/v1/models", "/healthz", "/readyz",
     }  # fmt: skip
-    schema = document["paths"]["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["properties"]["ads"]["maxItems"] == 64
-    assert schema["properties"]["ads"]["items"]["properties"]["text"]["maxLength"] == 20_000
-    assert "$ref" not in str(schema)

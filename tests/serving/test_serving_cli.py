@@ -2,25 +2,20 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from serving.cli import main
-
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from serving.cli import main; main()"]
+from tests.serving.listening import COMMAND, ROOT, Server, serving_process
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -151,37 +146,11 @@ def test_api_with_a_tampered_bundle_does_not_start_and_names_the_file(tampered: 
     assert last.endswith("heads.safetensors does not match its SHA-256.")
 
 
-@dataclass
-class Server:
-    url: str
-    process: "subprocess.Popen[str]"
-    log: Path
-
-
 @pytest.fixture
 def server(tmp_path: Path, bundle_folder: Path) -> Iterator[Server]:
     """A real server on a free port, ready."""
-    log = tmp_path / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [*COMMAND, "api", "--port", "0"],
-            cwd=ROOT,
-            env=os.environ | {"SIGNAAL_BUNDLE": str(bundle_folder)},
-            stderr=file,
-            text=True,
-        )
-    try:
-        for _ in range(1200):
-            assert process.poll() is None, log.read_text()
-            found = re.search(r"listens on (http://127\.0\.0\.1:[1-9]\d*) ", log.read_text())
-            if found and "is ready as champion." in log.read_text():
-                break
-            time.sleep(0.1)
-        assert found
-        yield Server(found[1], process, log)
-    finally:
-        process.kill()
-        process.wait(30)
+    with serving_process(bundle_folder, tmp_path / "log") as server:
+        yield server
 
 
 def test_a_real_server_answers_keeps_texts_out_of_its_log_and_ends_on_sigterm(server: Server) -> None:

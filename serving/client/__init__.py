@@ -1,0 +1,16 @@
+"""The Python client of the scoring API: ``SignaalClient``, and ``AsyncSignaalClient`` for asyncio. Needs ``signaal[client]``."""
+
+from serving.client.asynchronous import AsyncSignaalClient
+from serving.client.blocking import SignaalClient
+from serving.client.errors import BadAnswerError, ClientError, NoAnswerError, ProblemResponse
+from serving.client.line_stream import RefusedLine
+
+__all__ = [
+    "AsyncSignaalClient",
+    "BadAnswerError",
+    "ClientError",
+    "NoAnswerError",
+    "ProblemResponse",
+    "RefusedLine",
+    "SignaalClient",
+]

@@ -1,0 +1,1 @@
+"""Programs to start from: they use the client as a caller would."""

@@ -1,0 +1,80 @@
+"""schemathesis reads ``/openapi.json`` and asks a real server everything that it allows, and much that it does not.
+
+It checks that nothing is a 500, that every answer is of a status, a media type, headers and a schema that the document has, that
+what the document allows is accepted, and what it forbids is refused.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.config import SchemathesisConfig
+
+from tests.serving.listening import Server, serving_process
+
+NDJSON = "application/x-ndjson"
+
+
+BEYOND_SCHEMAS = {
+    # No schema knows which labels and models are in service, nor what is blank, nor that ids differ.
+    "/v1/score": [positive_data_acceptance],
+    # Beside that, a bad line is answered in its place, and the stream goes on.
+    "/v1/score/stream": [positive_data_acceptance, negative_data_rejection],
+}
+
+
+@schemathesis.serializer(NDJSON)
+def as_line(_: Any, value: Any) -> bytes:
+    """One ad is a stream of one line."""
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
+@schemathesis.deserializer(NDJSON)
+def first_line(_: Any, response: Any) -> Any:
+    """The document has the schema of a line. A stream without a line has nothing that could be wrong."""
+    lines = response.content.splitlines()
+    return json.loads(lines[0]) if lines else {"line": 1, "problem": {"type": "-", "title": "-", "status": 0, "detail": "-"}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> Iterator[Server]:
+    with serving_process(bundle_folder, tmp_path_factory.mktemp("fuzz") / "log", body_idle_seconds=5) as server:
+        yield server
+        log = server.log.read_text()
+        assert "unforeseen" not in log
+        assert "Traceback" not in log
+
+
+def explore(server: Server, mode: GenerationMode, examples: int, number: int) -> None:
+    """Send so many requests to every operation, and check every answer."""
+    config = SchemathesisConfig.from_dict({"seed": number})
+    contract = schemathesis.openapi.from_url(server.url + "/openapi.json", config=config)
+    for found in contract.get_all_operations():
+        operation = found.ok()
+        if mode is GenerationMode.NEGATIVE and "requestBody" not in operation.definition.raw:
+            continue  # all that it takes is a header that may be any string: there is nothing to get wrong
+        cases, excluded = operation.as_strategy(generation_mode=mode), st.just(BEYOND_SCHEMAS.get(operation.path, []))
+        limits = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        seed(number)(limits(given(case=cases, excluded=excluded)(keeps_to_the_contract)))()
+
+
+def keeps_to_the_contract(case: schemathesis.Case, excluded: list[Any]) -> None:
+    case.call_and_validate(timeout=30, excluded_checks=excluded)
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_the_service_keeps_to_its_contract(server: Server, mode: GenerationMode) -> None:
+    explore(server, mode, 40, number=20261128)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_the_service_keeps_to_its_contract_for_long(server: Server, mode: GenerationMode) -> None:
+    explore(server, mode, 400, number=1)
