@@ -14,6 +14,8 @@ from serving.answers import HealthAnswer, IndicatorsAnswer, LimitsOut, ModelAnsw
 from serving.body import read_score_request, score_request_schema
 from serving.caller import patience_of, unless_left
 from serving.envelope import Envelope
+from serving.feedback.outbox import Outbox
+from serving.feedback.route import add_feedback
 from serving.fleet import Fleet
 from serving.problems import MEDIA_TYPE, Problem, add_problem_handlers
 from serving.schemas import ScoreRequest
@@ -53,12 +55,14 @@ def create_app(
         on_load_failure: told when no scorer could be had, so that a server can end itself.
     """
     fleet = Fleet(scorer_factory, settings, on_load_failure)
+    outbox = Outbox(settings.feedback_dir)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         fleet.start()
         yield
         await asyncio.to_thread(fleet.stop)
+        await asyncio.to_thread(outbox.close)
 
     app = FastAPI(
         title="Signaal",
@@ -76,11 +80,13 @@ def create_app(
         },
     )
     app.state.fleet = fleet
+    app.state.outbox = outbox
     app.state.settings = settings
     app.add_middleware(Envelope)
     add_problem_handlers(app)
     _add_scoring(app, fleet, settings)
     _add_stream(app, fleet, settings)
+    add_feedback(app, outbox, settings)
     _add_facts(app, fleet, settings)
     _add_page(app)
     return app

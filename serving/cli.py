@@ -1,4 +1,4 @@
-"""``signaal-serve``: score ads over HTTP, or whole files."""
+"""``signaal-serve``: score ads over HTTP, or whole files, and hand on the feedback that came."""
 
 import functools
 import ipaddress
@@ -21,10 +21,12 @@ from serving.app import create_app
 from serving.bulk.job import Format, Job, format_of, score_file
 from serving.bulk.journal import Paths, State
 from serving.errors import BulkError, ServingError, SettingsError
+from serving.feedback.cli import feedback_app
 from serving.records import Columns
 from serving.settings import load_model_settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(feedback_app, name="feedback")
 console = Console(stderr=True)
 
 SOME_REJECTED = 3
@@ -57,6 +59,7 @@ def api(
 
     application = create_app(functools.partial(open_scorer, load_model_settings()), settings, on_load_failure=end)
     listening = _listen(settings.host, settings.port)
+    application.state.outbox.open()  # a folder that cannot be used is told now, not at the first feedback
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     _say(f"Signaal listens on {url} (a page to try it is there too); the model is being loaded.")

@@ -189,7 +189,15 @@ def test_concurrent_requests_each_get_their_own_answer(client: TestClient) -> No
 
 def test_the_openapi_document_holds_the_request_with_its_limits(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/score", "/v1/score/stream", "/v1/indicators", "/v1/model", "/healthz", "/readyz"}
+    assert set(document["paths"]) == {
+        "/v1/score",
+        "/v1/score/stream",
+        "/v1/feedback",
+        "/v1/indicators",
+        "/v1/model",
+        "/healthz",
+        "/readyz",
+    }
     schema = document["paths"]["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"]["ads"]["maxItems"] == 64
     assert schema["properties"]["ads"]["items"]["properties"]["text"]["maxLength"] == 20_000
