@@ -127,6 +127,7 @@ class Outbox:
         """
         with self._changed:
             future: Future[Receipt] = Future()
+            future.set_running_or_notify_cancel()  # a caller who leaves must not cancel it for another who waits for it, too
             if (receipt := self._receipts.get(submission.key_digest)) is not None:
                 _check_body(submission, receipt.body_digest)
                 future.set_result(receipt)

@@ -107,8 +107,7 @@ async def _stored(outbox: Outbox, submission: Submission) -> Receipt:
     try:
         if not outbox.is_open:
             await asyncio.to_thread(outbox.open)
-        # Shielded: the same request, sent again, may wait for the same result.
-        return await asyncio.shield(asyncio.wrap_future(outbox.submit(submission)))
+        return await asyncio.wrap_future(outbox.submit(submission))
     except KeyReusedError as error:
         raise ProblemError(KEY_REUSED, str(error), [FieldError(field=HEADER, detail=str(error))]) from None
     except NotStoredError as error:

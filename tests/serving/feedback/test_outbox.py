@@ -83,6 +83,7 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(folder: Path, open_outbox:
     disk.free.clear()
     future = outbox.submit(submission("k1"))
     again = outbox.submit(submission("k1"))
+    assert not again.cancel()  # by a caller who leaves
     time.sleep(0.2)
     assert not future.done()
     assert not again.done()
