@@ -144,6 +144,14 @@ class ScoreAnswer(BaseModel):
     results: list[ResultOut]
 
 
+class FeedbackAnswer(BaseModel):
+    """The answer to POST /v1/feedback: it is stored for good, and under which numbers."""
+
+    accepted: int = Field(description="How many items.", examples=[2])
+    first: int = Field(description="Sequence number of the first item's record.", examples=[17])
+    last: int = Field(description="Sequence number of the last item's record.", examples=[18])
+
+
 class ThresholdsOut(BaseModel):
     """Below ``absent_below`` a label is absent, from ``present_from`` on present, between them uncertain."""
 

@@ -29,6 +29,8 @@ from serving.body import pick_or_refuse, read_score_request
 from serving.caller import patience_of, unless_left
 from serving.contract import PREFER, SCORE_BODY, STREAM_BODY, complete_contract, problems
 from serving.envelope import Envelope
+from serving.feedback.outbox import Outbox
+from serving.feedback.route import add_feedback
 from serving.fleet import Fleet, Source
 from serving.fleet_metrics import FleetMetrics
 from serving.line_observer import LineObserver
@@ -88,6 +90,7 @@ def create_app(
     observe = functools.partial(LineObserver, metrics=metrics, tracing=tracing)
     fleet = Fleet(source, settings, on_load_failure, observe)
     metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
+    outbox = Outbox(settings.feedback_dir)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -97,6 +100,7 @@ def create_app(
         stopping.set()
         await asyncio.to_thread(fleet.stop)
         await asyncio.to_thread(tracing.stop)
+        await asyncio.to_thread(outbox.close)
 
     app = FastAPI(
         title="Signaal",
@@ -109,12 +113,14 @@ def create_app(
         redoc_url=None,
     )
     app.state.fleet = fleet
+    app.state.outbox = outbox
     app.state.settings = settings
     app.state.stopping = stopping
     app.add_middleware(Envelope, metrics=metrics, tracing=tracing)
     add_problem_handlers(app)
     _add_scoring(app, fleet)
     _add_stream(app, fleet)
+    add_feedback(app, outbox, settings)
     _add_facts(app, fleet, settings)
     _add_metrics(app, metrics)
     _add_page(app)

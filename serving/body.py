@@ -1,10 +1,11 @@
-"""Reads the body of a scoring request: media type, size, JSON, contract, in that order."""
+"""Reads the body of a request: media type, size, JSON, contract, in that order."""
 
 import asyncio
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypeVar
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from serving.errors import UnknownModelError
@@ -12,6 +13,7 @@ from serving.fleet import Fleet, Served
 from serving.problem_document import FieldError
 from serving.problems import (
     INVALID,
+    KNOWN_FIELDS,
     MOST_ERRORS,
     NOT_JSON,
     TOO_LARGE,
@@ -24,6 +26,8 @@ from serving.problems import (
 from serving.schemas import Limits, ScoreRequest
 from serving.settings import ServingSettings
 
+Contract = TypeVar("Contract", bound=BaseModel)
+
 
 async def read_score_request(request: Request) -> ScoreRequest:
     """The request for scores, checked.
@@ -35,21 +39,46 @@ async def read_score_request(request: Request) -> ScoreRequest:
     settings: ServingSettings = request.app.state.settings
     fleet: Fleet = request.app.state.fleet
     fleet.pick()  # before the body is read: without a model there is nothing to read it for
+    data = await read_json(request)
+    limits = Limits(settings.max_ads, settings.max_characters, _served(fleet, data).scorer.taxonomy.label_ids)
+    return checked(ScoreRequest, data, limits, KNOWN_FIELDS)
+
+
+async def read_json(request: Request) -> Any:
+    """The body as JSON, no larger and no slower than the settings allow.
+
+    Raises:
+        ProblemError: it cannot be read; says why.
+    """
+    settings: ServingSettings = request.app.state.settings
     check_media_type(request, "application/json")
     raw = await _read(request, settings.max_body_bytes, settings.body_idle_seconds)
     try:
-        data = parse_json(raw)
+        return parse_json(raw)
     except ValueError as error:
         raise _not_json(f"The body must be JSON. {error}") from None
-    limits = Limits(settings.max_ads, settings.max_characters, _served(fleet, data).scorer.taxonomy.label_ids)
+
+
+def checked(contract: type[Contract], data: Any, limits: Limits, known_fields: Collection[str]) -> Contract:
+    """``data`` as the contract has it.
+
+    Args:
+        contract: the model of the body.
+        data: the body's JSON.
+        limits: the context of the validation.
+        known_fields: all names in the contract, to tell which one may be meant.
+
+    Raises:
+        ProblemError: lists what is wrong and where.
+    """
     try:
-        return ScoreRequest.model_validate(data, context=limits)
+        return contract.model_validate(data, context=limits)
     except ValidationError as error:
         count = error.error_count()
         detail = "One thing is wrong; see errors." if count == 1 else f"{count} things are wrong; see errors."
         if count > MOST_ERRORS:
             detail += f" The first {MOST_ERRORS} are listed."
-        raise ProblemError(INVALID, detail, field_errors(error)) from None
+        raise ProblemError(INVALID, detail, field_errors(error, known_fields)) from None
 
 
 def _served(fleet: Fleet, data: Any) -> Served:
@@ -124,6 +153,6 @@ def _not_json(detail: str) -> ProblemError:
 
 
 def _too_large(limit: int) -> ProblemError:
-    detail = f"The body may have {limit} bytes; send fewer ads at once."
+    detail = f"The body may have {limit} bytes; send less at once."
     # The rest of the body is not read, so the connection cannot be used again.
     return ProblemError(TOO_LARGE, detail, [FieldError(field="body", pointer="#", detail=detail)], {"Connection": "close"})

@@ -1,4 +1,4 @@
-"""``signaal-serve``: score ads over HTTP, or whole files."""
+"""``signaal-serve``: score ads over HTTP, or whole files, and hand on the feedback that came."""
 
 import functools
 import ipaddress
@@ -23,6 +23,7 @@ from serving.app import create_app
 from serving.bulk.job import Format, Job, format_of, score_file
 from serving.bulk.journal import Paths, State
 from serving.errors import BulkError, ServingError, SettingsError
+from serving.feedback.cli import feedback_app
 from serving.fleet import Source
 from serving.logs import configure_logs
 from serving.records import Columns
@@ -31,6 +32,7 @@ from serving.stopping import StoppingServer
 from serving.tracing import open_tracing
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(feedback_app, name="feedback")
 console = Console(stderr=True)
 
 SOME_REJECTED = 3
@@ -66,6 +68,7 @@ def api(
     source, tracing = _source(load_model_settings()), open_tracing(settings)
     application = create_app(source, settings, on_load_failure=end, tracing=tracing)
     listening = _listen(settings.host, settings.port)
+    application.state.outbox.open()  # a folder that cannot be used is told now, not at the first feedback
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     _say(f"Signaal listens on {url} (a page to try it is there too); the model is being loaded.")

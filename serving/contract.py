@@ -122,6 +122,7 @@ def _complete(document: dict[str, Any], settings: ServingSettings) -> None:
     components["parameters"] = {"RequestId": PARAMETER}
     document["tags"] = [
         {"name": "scoring", "description": "Ads in, scores out."},
+        {"name": "feedback", "description": "What reviewers found, for the next model."},
         {"name": "facts", "description": "What is scored, by which model, and how well."},
         {"name": "health", "description": "For those who keep it running."},
     ]
@@ -140,7 +141,7 @@ def _complete(document: dict[str, Any], settings: ServingSettings) -> None:
 
 def _add_examples(operation: dict[str, Any]) -> None:
     example = EXAMPLES["operations"].get(operation["operationId"], {})
-    ok = operation["responses"].get("200", {})
+    ok: dict[str, Any] = next((answer for status, answer in operation["responses"].items() if str(status).startswith("2")), {})
     for name, place in (("request", operation.get("requestBody", {})), ("response", ok)):
         for media in place.get("content", {}).values():
             if name in example:

@@ -29,6 +29,22 @@ class CallerLeftError(ServingError):
     """The connection was closed before the answer."""
 
 
+class OutboxError(ServingError):
+    """The folder of feedback cannot be used, or what it holds is damaged."""
+
+
+class NotStoredError(ServingError):
+    """Feedback was not stored, and nothing of it was kept; it can be sent again. ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class KeyReusedError(ServingError):
+    """An idempotency key came again, with another body."""
+
+
 class LineStoppedError(NotReadyError):
     """The line, or the whole service, is being stopped and takes nothing more."""
 

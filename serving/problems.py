@@ -5,7 +5,8 @@ input, and FastAPI's default handlers would send it back, so neither is used her
 """
 
 import codecs
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -46,6 +47,7 @@ class Kind:
 
 
 NOT_JSON = Kind("not-json", 400, "The body is not JSON")
+NO_IDEMPOTENCY_KEY = Kind("no-idempotency-key", 400, "The request needs an Idempotency-Key")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this address")
 WRONG_METHOD = Kind("method-not-allowed", 405, "This address does not take that method")
 TOO_SLOW = Kind("too-slow", 408, "The body came too slowly")
@@ -53,10 +55,12 @@ TOO_LARGE = Kind("too-large", 413, "The body is too large")
 WRONG_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not sent as JSON")
 INVALID = Kind("invalid-request", 422, "The request does not fit the contract")
 UNSCORABLE = Kind("invalid-line", 422, "The line cannot be scored")
+KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key was used before, for something else")
 UNEXPECTED = Kind("unexpected", 500, "Something went wrong in the service")
 BUSY = Kind("busy", 503, "Too many requests wait already")
 NOT_READY = Kind("not-ready", 503, "The model is not ready")
 STOPPING = Kind("stopping", 503, "The service is being stopped")
+NOT_STORED = Kind("not-stored", 503, "The feedback could not be stored")
 
 _OF_STATUS = {
     404: (NOT_FOUND, "GET /openapi.json lists the addresses that there are."),
@@ -98,18 +102,21 @@ def parse_json(raw: bytes) -> Any:
         raise ValueError(f"{said[:1].upper()}{said[1:]}.") from None
 
 
-def field_errors(error: ValidationError | RequestValidationError) -> list[FieldError]:
-    """What is wrong, in words, without the input; at most ``MOST_ERRORS``."""
-    return [_field_error(one) for one in error.errors()[:MOST_ERRORS]]
+def field_errors(
+    error: ValidationError | RequestValidationError, known_fields: Collection[str] = KNOWN_FIELDS
+) -> list[FieldError]:
+    """What is wrong, in words, without the input; at most ``MOST_ERRORS``. A wrong name may mean one of ``known_fields``."""
+    return [_field_error(one, known_fields) for one in error.errors()[:MOST_ERRORS]]
 
 
-def _field_error(error: ErrorDetails) -> FieldError:
+def _field_error(error: ErrorDetails, known_fields: Collection[str]) -> FieldError:
     place = [*error["loc"], *error.get("ctx", {}).get("at", [])]
     detail = _IN_WORDS.get(error["type"], error["msg"].rstrip(".") + ".")
     if error["type"] == "extra_forbidden":
         name = str(place.pop())
         if is_plain_name(name):
-            detail = f"There is no field '{name}' in the contract.{nearest(name, KNOWN_FIELDS)}"
+            detail = f"There is no field '{name}' in the contract.{nearest(name, known_fields)}"
+    place = _sayable(place)
     return FieldError(field=_dotted(place), pointer=_pointer(place), detail=detail)
 
 
@@ -123,6 +130,12 @@ _IN_WORDS = {
     "dict_type": "This must be an object.",
     "string_pattern_mismatch": "This must be an ISO 639 code of two or three small letters, such as 'nl'.",
 }
+
+
+def _sayable(place: Sequence[str | int]) -> list[str | int]:
+    """The place as far as it can be repeated: the key of an object is the caller's, and might be a misplaced text."""
+    keys = [part for part in place if part != "[key]"]  # so pydantic marks that the key is wrong, not its value
+    return list(itertools.takewhile(lambda part: isinstance(part, int) or is_plain_name(part), keys))
 
 
 def _pointer(place: Sequence[str | int]) -> str:

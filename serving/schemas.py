@@ -6,7 +6,7 @@ requests are validated with a ``Limits`` as pydantic context. All errors of a re
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -56,45 +56,58 @@ def _known_label(label: str, info: ValidationInfo[Limits]) -> str:
     raise PydanticCustomError("unknown_indicator", "{said}", {"said": said})
 
 
+def _can_be_scored(text: str, info: ValidationInfo[Limits]) -> str:
+    limit = info.context.max_characters if info.context else None
+    if limit is not None and len(text) > limit:
+        raise PydanticCustomError(
+            "text_too_long",
+            "The text has {count} characters; at most {limit} are allowed.",
+            {"count": len(text), "limit": limit},
+        )
+    if is_blank(text):
+        raise PydanticCustomError("text_blank", "The text is empty or blank; there is nothing to score.")
+    return text
+
+
+def check_width(objects: Iterable[tuple[Sequence[object], Any]]) -> None:
+    """Refuse an object with far more fields than the contract, before each field of it becomes an error of its own.
+
+    Args:
+        objects: things that may be objects, each with its place in the request.
+    """
+    for place, thing in objects:
+        if isinstance(thing, dict) and len(thing) > 20:
+            said = "The object has far more fields than the contract."
+            raise PydanticCustomError("too_many_fields", said, {"at": list(place)})
+
+
+AdId = Annotated[str, Field(min_length=1, max_length=200)]
+AdText = Annotated[str, AfterValidator(_can_be_scored)]
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+KnownLabel = Annotated[str, AfterValidator(_known_label)]
+
+
 class Ad(BaseModel):
     """One advertisement or post."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    id: Annotated[
-        str,
-        Field(min_length=1, max_length=200, description="Your name for this ad; unique in the request.", examples=["a1"]),
-    ]
+    id: Annotated[AdId, Field(description="Your name for this ad; unique in the request.", examples=["a1"])]
     text: Annotated[
-        str,
+        AdText,
         Field(
             description="The words of the ad, exactly as found; evidence offsets count its characters (code points).",
             examples=["Kitchen help wanted. We keep your passport at the office until the travel costs are paid back."],
         ),
     ]
     language: Annotated[
-        str | None,
+        LanguageCode | None,
         Field(
             default=None,
-            pattern=r"^[a-z]{2,3}$",
             description="ISO 639 code, when you know it; otherwise the language is detected.",
             examples=["en"],
         ),
     ]
-
-    @field_validator("text")
-    @classmethod
-    def _text_can_be_scored(cls, text: str, info: ValidationInfo[Limits]) -> str:
-        limit = info.context.max_characters if info.context else None
-        if limit is not None and len(text) > limit:
-            raise PydanticCustomError(
-                "text_too_long",
-                "The text has {count} characters; at most {limit} are allowed.",
-                {"count": len(text), "limit": limit},
-            )
-        if is_blank(text):
-            raise PydanticCustomError("text_blank", "The text is empty or blank; there is nothing to score.")
-        return text
 
 
 class ScoreRequest(BaseModel):
@@ -104,7 +117,7 @@ class ScoreRequest(BaseModel):
 
     ads: Annotated[list[Ad], Field(min_length=1, description="The ads to score; answers come in the same order.")]
     indicators: Annotated[
-        list[Annotated[str, AfterValidator(_known_label)]] | None,
+        list[KnownLabel] | None,
         Field(
             default=None,
             min_length=1,
@@ -147,10 +160,7 @@ class ScoreRequest(BaseModel):
                 "The list is longer than the {limit} labels that there are.",
                 {"limit": len(info.context.label_ids), "at": ["indicators"]},
             )
-        objects = [([], data), *((["ads", i], ad) for i, ad in enumerate(ads if isinstance(ads, list) else []))]
-        for place, thing in objects:
-            if isinstance(thing, dict) and len(thing) > 20:
-                raise PydanticCustomError("too_many_fields", "The object has far more fields than the contract.", {"at": place})
+        check_width([([], data), *((["ads", i], ad) for i, ad in enumerate(ads if isinstance(ads, list) else []))])
         return data
 
     @field_validator("indicators")

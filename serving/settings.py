@@ -1,6 +1,7 @@
 """Settings of this room, from the environment (``SIGNAAL_SERVE_*``)."""
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -90,6 +91,16 @@ class ServingSettings(BaseSettings):
     )
     body_idle_seconds: float = Field(
         default=60, gt=0, description="How long the next part of a request's body may keep the server waiting."
+    )
+    feedback_dir: Path = Field(
+        default=Path("feedback"), description="Folder that keeps what reviewers found until labelling takes it; one server each."
+    )
+    feedback_text: Literal["refuse", "accept"] = Field(
+        default="refuse",
+        description="Whether feedback may bring the text of the ad, which is then stored; ads are not otherwise.",
+    )
+    feedback_note: Literal["refuse", "accept"] = Field(
+        default="refuse", description="Whether feedback may bring a note in free words, which is then stored."
     )
 
 

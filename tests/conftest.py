@@ -1,5 +1,6 @@
 """Shared parts, all real: the base encoder, a small network trained for a few steps, its bundle, its MLflow store."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,14 @@ class SmallRun:
     data: Path
     folder: Path
     settings: ModelSettings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _feedback_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No server of a test keeps feedback in the repository. Two at once need a folder each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGNAAL_SERVE_FEEDBACK_DIR", str(tmp_path_factory.mktemp("served") / "feedback"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from serving.bulk.records import Place
 from serving.errors import BulkError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two jobs for one output are then not noticed
-    fcntl = None  # type: ignore[assignment]
+from serving.file_lock import try_lock
 
 
 class JobKey(BaseModel):
@@ -186,8 +182,7 @@ def _append_to(path: Path, size: int) -> BinaryIO:
     """
     file = path.open("ab")
     try:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try_lock(file)
         if os.fstat(file.fileno()).st_size < size:
             raise BulkError(f"{path} lost data since the job was stopped; delete the .state.json beside it to begin anew.")
         file.truncate(size)

@@ -190,5 +190,5 @@ def test_concurrent_requests_each_get_their_own_answer(client: TestClient) -> No
 def test_the_openapi_document_holds_every_address(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/v1/score", "/v1/score/stream", "/v1/indicators", "/v1/model", "/v1/models", "/healthz", "/readyz",
+        "/v1/score", "/v1/score/stream", "/v1/feedback", "/v1/indicators", "/v1/model", "/v1/models", "/healthz", "/readyz",
     }  # fmt: skip

@@ -27,6 +27,8 @@ BEYOND_SCHEMAS = {
     "/v1/score": [positive_data_acceptance],
     # Beside that, a bad line is answered in its place, and the stream goes on.
     "/v1/score/stream": [positive_data_acceptance, negative_data_rejection],
+    # Labels here, too; and whose reviewer's name looks like an address of theirs.
+    "/v1/feedback": [positive_data_acceptance],
 }
 
 
