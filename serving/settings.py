@@ -1,5 +1,6 @@
-"""Settings of this room, from the environment (``SIGNAAL_SERVE_*``)."""
+"""Settings of this room, from the environment (``SIGNAAL_SERVE_*``), and from files where they are secrets."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,9 @@ from models.settings import ModelSettings
 from serving.errors import SettingsError
 
 PREFIX = "SIGNAAL_SERVE_"
+SECRETS_DIR = "SIGNAAL_SECRETS_DIR"
+"""Names a folder with one file a setting, called as its variable in small letters; the variable itself wins. So that a password
+need not be in the environment, where every child process and `inspect` shows it."""
 
 
 class ServingSettings(BaseSettings):
@@ -108,11 +112,11 @@ def load_settings(**overrides: object) -> ServingSettings:
     """Read the settings; ``overrides`` (from the command line) win over the environment, ``None`` means not given.
 
     Raises:
-        SettingsError: a value cannot be used; the message names the variable.
+        SettingsError: a value cannot be used, or there is no folder of secrets; the message names the variable.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return ServingSettings(**given)  # type: ignore[arg-type]
+        return ServingSettings(_secrets_dir=_secrets_dir(), **given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise _bad_value(error, PREFIX, given) from error
 
@@ -124,9 +128,18 @@ def load_model_settings() -> ModelSettings:
         SettingsError: a value cannot be used; the message names the variable.
     """
     try:
-        return ModelSettings()
+        return ModelSettings(_secrets_dir=_secrets_dir())
     except ValidationError as error:
         raise _bad_value(error, "SIGNAAL_", ()) from error
+
+
+def _secrets_dir() -> Path | None:
+    named = os.environ.get(SECRETS_DIR)
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise SettingsError(f"{SECRETS_DIR}: there is no folder {named}. Mount it, or unset the variable.")
+    return Path(named)
 
 
 def _bad_value(error: ValidationError, prefix: str, given: Collection[str]) -> SettingsError:
