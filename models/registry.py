@@ -8,6 +8,8 @@ once.
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import RegistryError
 from models.runtime import Scorer
@@ -84,7 +86,6 @@ def _registered(name: str, alias: str, settings: ModelSettings) -> str | None:
 def _from_registry(model_uri: str, settings: ModelSettings, scratch: Path) -> Bundle:
     import mlflow
     from mlflow.exceptions import MlflowException
-    from mlflow.models import Model
 
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(settings.mlflow_tracking_uri)
@@ -92,8 +93,9 @@ def _from_registry(model_uri: str, settings: ModelSettings, scratch: Path) -> Bu
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(scratch)))
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{model_uri} cannot be had from {settings.mlflow_tracking_uri}: {error}") from error
-    artifacts = Model.load(folder).flavors["python_function"]["artifacts"]
-    return open_bundle(folder / artifacts[BUNDLE_ARTIFACT]["path"])
+    # mlflow.models.Model would read this file, too, but with pandas, which a server does without.
+    described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
+    return open_bundle(folder / described["flavors"]["python_function"]["artifacts"][BUNDLE_ARTIFACT]["path"])
 
 
 def promote(version: str, settings: ModelSettings, alias: str = CHAMPION) -> None:
