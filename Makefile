@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving clean
+.PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving bench-scoring clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -62,7 +62,10 @@ label: corpus  ## what there is of labelling so far: the corpus check (the web a
 mlflow: $(VENV)/serving  ## MLflow's pages: runs, plots, registered models
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5000
 
-bench-serving: $(VENV)/everything  ## scoring speed: our scorer beside transformers in plain torch, same weights and texts
+bench-serving: $(VENV)/everything  ## speed over HTTP, beside the raw graph, transformers.pipeline and MLflow's server, same weights and texts
+	$(BIN)/python -m tests.bench.service
+
+bench-scoring: $(VENV)/everything  ## speed of the scorer alone, fp32 and int8, beside plain torch
 	$(BIN)/python -m tests.bench.scoring
 
 clean:  ## remove the environment and what tools left; keeps models, runs and data

@@ -1,6 +1,6 @@
 """How fast the scorer is beside plain torch, with the same weights and texts, in one run.
 
-    make bench-serving
+    make bench-scoring
 
 Texts are the corpus' own, mixed lengths. `torch, as they come` is what a script with transformers does: batches of 32 in the
 order of arrival, padded to the longest, fp32. Both sides tokenise; only ours also cuts out evidence and detects the language.

@@ -1,0 +1,219 @@
+"""How fast the service is over HTTP, beside what it could be at best and beside two ordinary ways to serve the same model.
+
+    make bench-serving
+
+One machine, one run, the same weights and the same texts of mixed length. All ways tokenise; the service and MLflow's server
+also calibrate, cut out evidence and detect the language. `raw graph, sorted` is the ceiling: tokens in, logits out, batches of
+like length, no HTTP. The load comes from this process, which takes a part of the same cores.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from labeling.corpus_files import corpus_paths, read_corpus
+from models.bundle import RELEASED, open_bundle, verified_base
+from models.runtime import Scorer
+from models.settings import ModelSettings
+
+PIPELINE_TEXTS = 200
+"""Of the texts, for the slow ways: enough for their speed."""
+BINARY = Path(sys.executable).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=2000, help="how many texts [default: 2000]")
+    options = parser.parse_args()
+    texts = [item.example.text for item in read_corpus(corpus_paths()) if item.example.split != "test"][: options.texts]
+    some = texts[:PIPELINE_TEXTS]
+    table = Table("way", "ads/s", "of the ceiling", "p50 ms", "p95 ms", "p99 ms", "peak memory", title=f"{len(texts)} texts")
+    console = Console(width=120)
+
+    scorer = Scorer.of_bundle(open_bundle(RELEASED), ModelSettings())
+    scorer.runner.run(texts[:64])
+    ceiling = speed_of(scorer.runner.run, texts)
+    alone = [seconds_of(scorer.runner.run, [text]) for text in some]
+
+    def row(way: str, speed: float, times: Sequence[float] = (), memory: float = 0.0) -> None:
+        percentiles = [f"{p * 1000:.0f}" for p in np.percentile(times, [50, 95, 99])] if len(times) else ["", "", ""]
+        table.add_row(way, f"{speed:.1f}", f"{speed / ceiling:.0%}", *percentiles, f"{memory:.2f} GB" if memory else "")
+        console.print(f"{way}: {speed:.1f} ads/s", highlight=False)
+
+    row("raw graph, sorted (the ceiling)", ceiling)
+    row("raw graph, one text at a time", len(alone) / sum(alone), alone)
+    del scorer
+    with served([str(BINARY / "signaal-serve"), "api", "--port", "0"], r"listens on (http://\S+) ", "/readyz") as (url, peak):
+        for clients in (1, 8, 32):
+            part = some if clients == 1 else texts
+            speed, times = asyncio.run(load(part, clients, 1, score_body, f"{url}/v1/score"))
+            row(f"Signaal, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, peak())
+        speed, times = asyncio.run(load(texts, 8, 32, score_body, f"{url}/v1/score"))
+        row("Signaal, 8 clients, 32 ads a request", speed, times, peak())
+        speed = asyncio.run(streamed(texts, f"{url}/v1/score/stream"))
+        row("Signaal, one stream", speed, (), peak())
+    speed, times = pipeline(some)
+    row("transformers.pipeline, fp32, one by one", speed, times)
+    with tempfile.TemporaryDirectory() as folder:
+        save_pyfunc(Path(folder) / "model")
+        command = [str(BINARY / "mlflow"), "models", "serve", "-m", f"{folder}/model", "--env-manager", "local", "--port", "5123"]
+        with served(command, None, "/ping", "http://127.0.0.1:5123") as (url, peak):
+            for clients in (1, 8):
+                speed, times = asyncio.run(load(some, clients, 1, mlflow_body, f"{url}/invocations"))
+                row(f"MLflow's server, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, peak())
+            speed, times = asyncio.run(load(texts, 2, 32, mlflow_body, f"{url}/invocations"))
+            row("MLflow's server, 2 clients, 32 ads a request", speed, times, peak())
+    console.print(table)
+
+
+def seconds_of(work: Callable[[list[str]], object], texts: list[str]) -> float:
+    began = time.perf_counter()
+    work(texts)
+    return time.perf_counter() - began
+
+
+def speed_of(work: Callable[[list[str]], object], texts: list[str]) -> float:
+    """Texts a second, of the better of two rounds."""
+    return len(texts) / min(seconds_of(work, texts) for _ in range(2))
+
+
+def score_body(texts: list[str]) -> dict[str, object]:
+    return {"ads": [{"id": str(i), "text": text} for i, text in enumerate(texts)]}
+
+
+def mlflow_body(texts: list[str]) -> dict[str, object]:
+    return {"dataframe_split": {"columns": ["text"], "data": [[text] for text in texts]}}
+
+
+async def load(
+    texts: list[str], clients: int, per_request: int, body: Callable[[list[str]], dict[str, object]], url: str
+) -> tuple[float, list[float]]:
+    """Ads a second, and the seconds of each request; every client sends its next request when it has an answer."""
+    waiting = [texts[i : i + per_request] for i in range(0, len(texts), per_request)]
+    times: list[float] = []
+
+    async def client(session: httpx.AsyncClient) -> None:
+        while waiting:
+            part = waiting.pop()
+            began = time.perf_counter()
+            answer = await session.post(url, json=body(part))
+            answer.raise_for_status()
+            times.append(time.perf_counter() - began)
+
+    async with httpx.AsyncClient(timeout=300) as session:
+        await session.post(url, json=body(texts[:8]))  # warm
+        began = time.perf_counter()
+        await asyncio.gather(*(client(session) for _ in range(clients)))
+        return len(texts) / (time.perf_counter() - began), times
+
+
+async def streamed(texts: list[str], url: str) -> float:
+    """Ads a second over one stream."""
+    import json
+
+    async def lines() -> "object":
+        for text in texts:
+            yield json.dumps({"text": text}).encode() + b"\n"
+
+    began, answers = time.perf_counter(), 0
+    async with httpx.AsyncClient(timeout=300) as session:
+        request = session.stream("POST", url, content=lines(), headers={"Content-Type": "application/x-ndjson"})
+        async with request as answer:
+            async for _ in answer.aiter_lines():
+                answers += 1
+    assert answers == len(texts)
+    return answers / (time.perf_counter() - began)
+
+
+def pipeline(texts: list[str]) -> tuple[float, list[float]]:
+    """``transformers.pipeline`` on the network in torch, called the ordinary way."""
+    import transformers
+
+    from models.weights import load_weights
+
+    bundle, settings = open_bundle(RELEASED), ModelSettings()
+    model = load_weights(bundle.folder, bundle.manifest.base, settings.cache_dir)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(verified_base(bundle.manifest.base, settings.cache_dir) / "tokenizer.json"), pad_token="<pad>"
+    )
+    transformers.logging.set_verbosity_error()  # it says that it does not know the network's class, and works
+    model.config.id2label = dict(enumerate(model.config.labels))
+    scoring = transformers.pipeline(
+        "text-classification", model=model, tokenizer=tokenizer, top_k=None, function_to_apply="sigmoid"
+    )
+    scoring(texts[0])
+    times = [seconds_of(lambda part: scoring(part[0]), [text]) for text in texts]
+    return len(texts) / sum(times), times
+
+
+def save_pyfunc(folder: Path) -> None:
+    """The released bundle as MLflow stores it."""
+    import mlflow
+
+    from models.registry import BUNDLE_ARTIFACT
+
+    source = Path(__file__).parents[2] / "models" / "pyfunc_model.py"
+    mlflow.pyfunc.save_model(folder, python_model=str(source), artifacts={BUNDLE_ARTIFACT: str(RELEASED)}, pip_requirements=[])
+
+
+@contextmanager
+def served(command: list[str], announced: str | None, ready: str, url: str = "") -> Iterator[tuple[str, Callable[[], float]]]:
+    """A server as a process; gives its address, and a function for the peak memory of it and its children in GB."""
+    with tempfile.TemporaryFile("w+") as log:
+        path = f"{BINARY}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by its name
+        environment = os.environ | {"SIGNAAL_BUNDLE": "released", "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2])}
+        process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
+        peak = 0.0
+
+        def peak_memory() -> float:
+            nonlocal peak
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            peak = max(peak, sum(_peak_bytes(one.pid) for one in family) / 1e9)
+            return peak
+
+        try:
+            for _ in range(1800):
+                time.sleep(0.2)
+                log.seek(0)
+                said = log.read()
+                assert process.poll() is None, said
+                found = re.search(announced, said) if announced else None
+                url = found[1] if found else url
+                if url and _answers(url + ready):
+                    break
+            yield url, peak_memory
+        finally:
+            if process.poll() is None:
+                for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                    one.kill()
+            process.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _peak_bytes(pid: int) -> int:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+if __name__ == "__main__":
+    main()
