@@ -12,7 +12,7 @@ from rich.table import Table
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
-from training import run_cli
+from training import run_cli, search_cli
 from training.configuration import load_settings
 from training.errors import TrainingError
 from training.run_cli import described, options_given, print_result
@@ -27,6 +27,7 @@ def _opened(bundle: Path) -> Bundle:
 
 app.command()(run_cli.init)
 app.command()(run_cli.run)
+app.command()(search_cli.search)
 
 
 @app.command()

@@ -190,15 +190,24 @@ def _written(model: BaseModel, indent: str) -> Iterator[str]:
         if isinstance(value, BaseModel):
             yield f"{indent}{name}:"
             yield from _written(value, indent + "  ")
+        elif isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from (
+                f"{indent}  {key}: {_flow(one.model_dump(mode='json', exclude_defaults=True))}" for key, one in value.items()
+            )
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             yield f"{indent}{name}:"
             for item in value:
                 yield f"{indent}  -"
                 yield from _written(item, indent + "    ")
         else:
-            plain = model.model_dump(mode="json", include={name})[name]
-            text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
-            yield f"{indent}{name}: {text.rstrip().removesuffix('...').rstrip()}"
+            yield f"{indent}{name}: {_flow(model.model_dump(mode='json', include={name})[name])}"
+
+
+def _flow(value: Any) -> str:
+    """YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
+    return text.rstrip().removesuffix("...").rstrip()
 
 
 def _comment(text: str, indent: str) -> list[str]:

@@ -70,7 +70,7 @@ def _save(model: SignaalModel, folder: Path, data: TrainingData, settings: Train
     whole_before = started is not None and "encoder.safetensors" in started.manifest.files
     save_weights(model, folder, encoder_as_base=settings.method == "head" and not whole_before)
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    how = settings.model_dump(mode="json", exclude={"output", "start_from", "seeds"})
+    how = settings.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"})
     how["data"] = [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files]
     if started is not None:
         how[STARTED_FROM] = str(started.identity)

@@ -3,11 +3,12 @@
 Reading a file, and saying what is wrong in it, is ``training.configuration``.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.base import DEFAULT_BASE
@@ -32,6 +33,66 @@ def _as_sources(value: Any) -> Any:
     """A file, or a list of files, is short for sources with share 1."""
     several = [value] if isinstance(value, str | Path | Mapping) or not isinstance(value, Sequence) else value
     return [{"path": one} if isinstance(one, str | Path) else one for one in several]
+
+
+class Dimension(BaseModel):
+    """The values that a search may give one setting."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float | None = Field(default=None, description="Least value.")
+    high: float | None = Field(default=None, description="Greatest value.")
+    log: bool = Field(default=False, description="Try orders of magnitude evenly, as suits learning rates.")
+    choices: tuple[int | float | str, ...] = Field(default=(), description="The values, instead of low and high.")
+
+    @model_validator(mode="after")
+    def _is_a_range_or_choices(self) -> "Dimension":
+        if self.choices:
+            if self.low is not None or self.high is not None or self.log:
+                raise ValueError("give either choices, or low and high")
+        elif self.low is None or self.high is None or not self.low < self.high:
+            raise ValueError("give low and high (low below high), or choices")
+        elif self.log and self.low <= 0:
+            raise ValueError("with log, low must be above 0")
+        return self
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is among these."""
+        if self.choices:
+            return value in self.choices
+        assert self.low is not None
+        assert self.high is not None
+        return bool(self.low <= value <= self.high)
+
+
+class SearchSettings(BaseModel):
+    """What signaal-train search tries, and for how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minutes: float = Field(default=60, gt=0, description="How long the search may take.")
+    trials: int | None = Field(default=None, ge=1, description="At most so many trials; no limit but the minutes when left out.")
+    pruner: Literal["median", "hyperband"] = Field(
+        default="median",
+        description="Which trials stop early, by their validation score after each epoch: below the median of the others, or by "
+        "hyperband's brackets.",
+    )
+    startup_trials: int = Field(default=4, ge=1, description="Trials by chance, none stopped early, before it learns from them.")
+    space: dict[str, Dimension] = Field(
+        default={
+            "encoder_lr": Dimension(low=1e-4, high=2e-3, log=True),
+            "head_lr": Dimension(low=5e-4, high=1e-2, log=True),
+            "lora_rank": Dimension(choices=(8, 16, 32)),
+            "augment_share": Dimension(low=0, high=0.8),
+            "contrast_weight": Dimension(low=0, high=0.5),
+        },
+        min_length=1,
+        description="Settings, and the values to try: low and high (with log: true for orders of magnitude), or choices.",
+    )
+
+
+NOT_SEARCHED = {"data", "output", "seed", "seeds", "model_name", "version", "checkpoint_minutes", "minutes", "search"}
+"""Settings that do not make a model better."""
 
 
 class TrainingSettings(BaseSettings):
@@ -111,6 +172,19 @@ class TrainingSettings(BaseSettings):
     model_name: str = Field(default="signaal", description="Name in the bundle's manifest.")
     version: str = Field(default="dev", description="Version in the bundle's manifest.")
 
+    search: SearchSettings = Field(default=SearchSettings(), description="What signaal-train search tries; a run ignores it.")
+
+    @field_validator("search")
+    @classmethod
+    def _searches_what_there_is(cls, search: SearchSettings) -> SearchSettings:
+        can = set(cls.model_fields) - NOT_SEARCHED
+        for name in search.space:
+            if name not in can:
+                near = difflib.get_close_matches(name, can, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(can))}"
+                raise ValueError(f"space: {name!r} cannot be searched; {hint}")
+        return search
+
 
 HEADINGS = {
     "data": "What it learns from, and where things go",
@@ -121,5 +195,6 @@ HEADINGS = {
     "epochs": "Budget",
     "seed": "Chance",
     "model_name": "Name",
+    "search": "Search",
 }
 """Where a section of the written configuration file begins: its first setting, and its heading."""

@@ -55,7 +55,7 @@ def start_run(settings: TrainingSettings, model_settings: ModelSettings, *, run_
         return mlflow.start_run(run_id=run_id, **how)
     run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}", **how)
     sources = ", ".join(f"{source.path} × {source.share:g}" for source in settings.data)
-    mlflow.log_params({**settings.model_dump(mode="json"), "data": sources})
+    mlflow.log_params({**settings.model_dump(mode="json", exclude={"search"}), "data": sources})
     mlflow.log_text(configuration_text(settings), "config.yaml")
     return run
 

@@ -17,13 +17,14 @@ from models.bundle import WEIGHT_FILES, open_bundle
 from models.example import write_examples
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
+from training.checkpoints import RunFolder, interrupted, training_is_over
 from training.cli import main
-from training.configuration import configuration_text, load_settings
+from training.configuration import configuration_text
 from training.data import load_sources
 from training.fitting import fit
 from training.settings import TrainingSettings
 
-EPOCHS, BATCH, TEXTS = 2, 8, 60
+EPOCHS, BATCH, TEXTS = 2, 8, 32
 STEPS_AN_EPOCH = -(-TEXTS // BATCH)
 
 
@@ -32,7 +33,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
     folder = tmp_path_factory.mktemp("resuming")
     corpus = [item.example for item in read_corpus(corpus_paths())]
     some = [[e for e in corpus if e.split == split] for split in ("train", "validation", "test")]
-    examples = [*some[0][::37][:TEXTS], *some[1][::30][:40], *some[2][::30][:40]]
+    examples = [*some[0][::37][:TEXTS], *some[1][::30][:16], *some[2][::30][:16]]
     write_examples(examples, folder / "data.jsonl")
     return TrainingSettings(
         data=folder / "data.jsonl",  # type: ignore[arg-type]
@@ -76,7 +77,9 @@ def killed_at_step(step: int, config: Path, folder: Path, environment: dict[str,
     """Start a run in a process of its own and kill it as soon as its checkpoint of a step is whole; returns the run's id."""
     command = [sys.executable, "-c", "from training.cli import main; main()", "run", str(config)]
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env={**os.environ, **environment, "PYTHONPATH": os.getcwd()}, cwd=folder, stderr=log)
+        process = subprocess.Popen(
+            command, env={**os.environ, **environment, "PYTHONPATH": str(Path.cwd())}, cwd=folder, stderr=log
+        )
     deadline = time.monotonic() + 300
     while not (found := list(folder.glob(f"runs/checkpoints-*/checkpoint-{step}/trainer_state.json"))):
         assert process.poll() is None, (folder / "log").read_text()
@@ -87,35 +90,66 @@ def killed_at_step(step: int, config: Path, folder: Path, environment: dict[str,
     return found[0].parent.parent.name.removeprefix("checkpoints-")
 
 
-def test_a_run_killed_in_mid_training_goes_on_to_the_same_weights_bit_by_bit(
-    settings: TrainingSettings,
-    unbroken: dict[str, torch.Tensor],
-    model_settings: ModelSettings,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def killed(settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Id of a run that was killed in its second epoch; the current folder and MLflow's store are its own."""
     config = tmp_path / "signaal.yaml"
     config.write_text(configuration_text(settings.model_copy(update={"output": Path("runs")})))
-    environment = {"SIGNAAL_MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    run_id = killed_at_step(STEPS_AN_EPOCH + 3, config, tmp_path, environment)
+    store = {"SIGNAAL_MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    run_id = killed_at_step(STEPS_AN_EPOCH + 2, config, tmp_path, store)
     assert not list(tmp_path.glob("runs/bundle-*"))
-
     monkeypatch.chdir(tmp_path)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert call(monkeypatch, "run", "--resume", run_id) == 0
+    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", store["SIGNAAL_MLFLOW_TRACKING_URI"])
+    return run_id
+
+
+def test_a_run_killed_in_mid_training_goes_on_to_the_same_weights_bit_by_bit(
+    killed: str, unbroken: dict[str, torch.Tensor], model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    settings, run_id = interrupted(killed, Path("runs"))
+    assert run_id.startswith(killed)
+    data = load_sources(settings.data, packaged_taxonomy(), seed=settings.seed)
+    fit(tmp_path / "weights", run_id, data, packaged_taxonomy(), settings, model_settings)
+    assert same(saved_weights(tmp_path / "weights"), unbroken)
+    (last,) = [RunFolder(settings.output, run_id).last_checkpoint()]
+    assert last is not None
+    assert training_is_over(last)
+    # Killed once more, before there is a bundle: nothing is left to train.
+    fit(tmp_path / "again", run_id, data, packaged_taxonomy(), settings, model_settings)
+    assert same(saved_weights(tmp_path / "again"), unbroken)
+
+
+def test_a_checkpoint_that_was_being_written_is_not_gone_on_from(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "abcdefgh")
+    for step, state in ((9, '{"global_step": 9}'), (10, '{"glob'), (11, None)):
+        checkpoint = folder.path / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        if state is not None:
+            (checkpoint / "trainer_state.json").write_text(state)
+    assert folder.last_checkpoint() == folder.path / "checkpoint-9"
+
+
+def test_going_on_is_refused_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "run", "--resume", "12345678") == 2
+    assert call(monkeypatch, "run", "--resume", "12345678", "--epochs", "3") == 2
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_its_bundle_on_the_command_line(
+    killed: str, unbroken: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert call(monkeypatch, "run", "--resume", killed) == 0
     (folder,) = tmp_path.glob("runs/bundle-*")
-    bundle = open_bundle(folder)
     assert same(saved_weights(folder), unbroken)
     assert not list(tmp_path.glob("runs/checkpoints-*")), "a finished run needs none"
-
-    client = MlflowClient(environment["SIGNAAL_MLFLOW_TRACKING_URI"])
-    run = client.get_run(str(bundle.manifest.run_id))
+    client = MlflowClient(os.environ["SIGNAAL_MLFLOW_TRACKING_URI"])
+    run = client.get_run(str(open_bundle(folder).manifest.run_id))
     assert run.info.status == "FINISHED"
-    assert run.info.run_id.startswith(run_id)
+    assert run.info.run_id.startswith(killed)
     steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "train/eval_mean_average_precision")]
     assert steps == [STEPS_AN_EPOCH, 2 * STEPS_AN_EPOCH], "each epoch evaluated once, before the kill and after it"
-    assert call(monkeypatch, "run", "--resume", run_id) == 2, "it is finished"
+    assert call(monkeypatch, "run", "--resume", killed) == 2, "it is finished"
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -126,8 +160,12 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
-    settings: TrainingSettings, unbroken: dict[str, torch.Tensor], model_settings: ModelSettings, tmp_path: Path
+    settings: TrainingSettings, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
-    assert same(weights(settings, tmp_path / "again", model_settings), unbroken)
-    other = settings.model_copy(update={"seed": settings.seed + 1, "max_steps": 1})
-    assert not same(weights(other, tmp_path / "other", model_settings), unbroken)
+    short = settings.model_copy(update={"max_steps": 2})
+    other = short.model_copy(update={"seed": settings.seed + 1})
+    first, again, third = (
+        weights(one, tmp_path / str(number), model_settings) for number, one in enumerate((short, short, other))
+    )
+    assert same(first, again)
+    assert not same(first, third)
