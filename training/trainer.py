@@ -74,6 +74,8 @@ class SignaalTrainer(Trainer):
         return cast(SignaalModel, self.model)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if not self.args.should_save:  # another process does
+            return
         folder = Path(output_dir or cast(str, self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         trained = {n: p.detach().contiguous() for n, p in self._network.named_parameters() if p.requires_grad}

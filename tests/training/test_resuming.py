@@ -1,10 +1,6 @@
 """A run that is killed goes on as if nothing had been; the same seed gives the same weights."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,11 +8,11 @@ import torch
 from mlflow.tracking import MlflowClient
 from safetensors.torch import load_file
 
-from labeling.corpus_files import corpus_paths, read_corpus
 from models.bundle import WEIGHT_FILES, open_bundle
-from models.example import write_examples
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
+from tests.training.interruption import killed_when
+from tests.training.small_data import write_small_data
 from training.checkpoints import RunFolder, interrupted, training_is_over
 from training.cli import main
 from training.configuration import configuration_text
@@ -31,12 +27,8 @@ STEPS_AN_EPOCH = -(-TEXTS // BATCH)
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
     folder = tmp_path_factory.mktemp("resuming")
-    corpus = [item.example for item in read_corpus(corpus_paths())]
-    some = [[e for e in corpus if e.split == split] for split in ("train", "validation", "test")]
-    examples = [*some[0][::37][:TEXTS], *some[1][::30][:16], *some[2][::30][:16]]
-    write_examples(examples, folder / "data.jsonl")
     return TrainingSettings(
-        data=folder / "data.jsonl",  # type: ignore[arg-type]
+        data=write_small_data(folder / "data.jsonl", texts=TEXTS),  # type: ignore[arg-type]
         output=folder / "runs",
         layers=2,
         epochs=EPOCHS,
@@ -73,30 +65,15 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def killed_at_step(step: int, config: Path, folder: Path, environment: dict[str, str]) -> str:
-    """Start a run in a process of its own and kill it as soon as its checkpoint of a step is whole; returns the run's id."""
-    command = [sys.executable, "-c", "from training.cli import main; main()", "run", str(config)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, env={**os.environ, **environment, "PYTHONPATH": str(Path.cwd())}, cwd=folder, stderr=log
-        )
-    deadline = time.monotonic() + 300
-    while not (found := list(folder.glob(f"runs/checkpoints-*/checkpoint-{step}/trainer_state.json"))):
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < deadline, "no checkpoint in five minutes"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    return found[0].parent.parent.name.removeprefix("checkpoints-")
-
-
 @pytest.fixture
 def killed(settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Id of a run that was killed in its second epoch; the current folder and MLflow's store are its own."""
     config = tmp_path / "signaal.yaml"
     config.write_text(configuration_text(settings.model_copy(update={"output": Path("runs")})))
     store = {"SIGNAAL_MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    run_id = killed_at_step(STEPS_AN_EPOCH + 2, config, tmp_path, store)
+    checkpoint = f"runs/checkpoints-*/checkpoint-{STEPS_AN_EPOCH + 2}/trainer_state.json"
+    found = killed_when(lambda folder: next(folder.glob(checkpoint), None), config, tmp_path, store)
+    run_id = found.parent.parent.name.removeprefix("checkpoints-")
     assert not list(tmp_path.glob("runs/bundle-*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", store["SIGNAAL_MLFLOW_TRACKING_URI"])
