@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL server of the tests' own."""
+"""A real PostgreSQL server of the tests' own, which listens on nothing but a socket."""
 
 import os
 import shutil
@@ -8,21 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+import psycopg
+
+
+def postgresql_programs() -> Path | None:
+    """The folder of initdb and pg_ctl; Debian keeps it off the PATH."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
 
 
 @contextmanager
-def postgresql_server() -> Iterator[str]:
-    """Socket folder of a server that listens on nothing else; user ``signaal``, no password. Skips where there is none."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    programs = next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
-    if programs is None:
-        pytest.skip("NOT TESTED ON POSTGRESQL: there is no initdb. Install it: apt-get install postgresql")
+def postgresql_server(programs: Path) -> Iterator[str]:
+    """Folder of the socket of a throw-away server."""
     user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 
     def run(*command: str | Path) -> None:
-        subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, timeout=300)
+        subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL, timeout=120)
 
     # Not pytest's folder: a socket's path may have 107 characters, and the other user must be able to enter.
     with tempfile.TemporaryDirectory(prefix="signaal-pg-", dir="/tmp") as folder:
@@ -35,3 +37,12 @@ def postgresql_server() -> Iterator[str]:
             yield folder
         finally:
             run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+
+
+@contextmanager
+def new_database(socket_folder: str, name: str) -> Iterator[str]:
+    """Address of an empty database that is dropped at the end."""
+    with psycopg.connect(host=socket_folder, user="signaal", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"postgresql://signaal@/{name}?host={socket_folder}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

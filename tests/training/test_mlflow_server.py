@@ -13,7 +13,7 @@ import pytest
 
 from models.registry import open_scorer, promote, where
 from models.settings import ModelSettings
-from tests.postgresql import postgresql_server
+from tests.postgresql import postgresql_programs, postgresql_server
 from tests.training.small_data import write_small_data
 from training.run import run
 from training.settings import TrainingSettings
@@ -46,10 +46,13 @@ def _keys() -> dict[str, str]:
 @pytest.fixture
 def server(s3: str, tmp_path: Path) -> Iterator[str]:
     """Address of the MLflow server, started as docs/training.md says."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("NO RUN WITH MLFLOW ON POSTGRESQL: there is no initdb. Install it: apt-get install postgresql")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with postgresql_server() as sockets:
+    with postgresql_server(programs) as sockets:
         command = [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
             *("--backend-store-uri", f"postgresql+psycopg://signaal@/postgres?host={sockets}"),
