@@ -203,7 +203,7 @@ class Watch(TrainerCallback):
     ) -> None:
         self.scores.append(float((metrics or {})[SCORE]))
         self.trial.report(self.best, step=len(self.scores))
-        if self.trial.should_prune():
+        if state.global_step < state.max_steps and self.trial.should_prune():
             raise optuna.TrialPruned(f"not promising after {len(self.scores)} epochs")
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
