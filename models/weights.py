@@ -12,8 +12,14 @@ from models.errors import BundleError
 from models.network import SignaalConfig, SignaalModel, add_lora, merged, new_model
 
 
-def save_weights(model: SignaalModel, folder: Path) -> None:
-    """Write the network's part of a bundle: configuration, heads, and adapter or encoder."""
+def save_weights(model: SignaalModel, folder: Path, *, encoder_as_base: bool = False) -> None:
+    """Write the network's part of a bundle: configuration, heads, and adapter or encoder.
+
+    Args:
+        model: the network.
+        folder: where to.
+        encoder_as_base: the encoder is the base encoder, untouched, and need not be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model.config.to_json_file(folder / "config.json", use_diff=False)
     heads = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith("encoder.")}
@@ -24,7 +30,7 @@ def save_weights(model: SignaalModel, folder: Path) -> None:
         (folder / "adapter_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
         adapter = {k: v.contiguous() for k, v in get_peft_model_state_dict(model.encoder).items()}
         save_file(adapter, folder / "adapter.safetensors")
-    else:
+    elif not encoder_as_base:
         save_file({k: v.contiguous() for k, v in model.encoder.state_dict().items()}, folder / "encoder.safetensors")
 
 
@@ -41,9 +47,9 @@ def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalM
         model.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
     else:
         model = new_model(verified_base(base, cache_dir), config, layers=base.layers)
-        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        add_lora(model, **settings)
-        _load_adapter(model, folder)
+        if (folder / "adapter.safetensors").is_file():  # else the heads were trained alone, on the base encoder as it is
+            _add_lora_of(model, folder)
+            _load_adapter(model, folder)
     _load_heads(model, folder)
     return merged(model).eval()
 
@@ -55,18 +61,41 @@ def start_from(model: SignaalModel, folder: Path) -> None:
         BundleError: the bundle has other labels, another method of training, or adapters of another rank.
     """
     if isinstance(model.encoder, PeftModel) != (folder / "adapter.safetensors").is_file():
-        raise BundleError(f"{folder} was trained with another method (lora or full) than this run's.")
+        raise BundleError(f"{folder} was trained with another method (lora or not) than this run's.")
     labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["labels"]
     if labels != cast(SignaalConfig, model.config).labels:
         raise BundleError(f"{folder} has other labels than this run's taxonomy.")
     try:
         if isinstance(model.encoder, PeftModel):
             _load_adapter(model, folder)
-        else:
+        elif (folder / "encoder.safetensors").is_file():
             model.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
         _load_heads(model, folder)
     except RuntimeError as error:  # torch: a size mismatch
         raise BundleError(f"{folder} does not fit this run's network (layers, or rank of the adapters).") from error
+
+
+def heads_only(model: SignaalModel, folder: Path | None) -> SignaalModel:
+    """Freeze the encoder of a network that is about to be trained (in place): only its heads will learn.
+
+    Args:
+        model: the network, fresh.
+        folder: a bundle whose encoder, adapter and heads it begins with; None for the base encoder as it is.
+
+    Raises:
+        BundleError: the bundle has other labels, or another encoder.
+    """
+    if folder is not None:
+        if (folder / "adapter.safetensors").is_file():
+            _add_lora_of(model, folder)
+        start_from(model, folder)
+    for parameter in model.encoder.parameters():
+        parameter.requires_grad = False
+    return model
+
+
+def _add_lora_of(model: SignaalModel, folder: Path) -> None:
+    add_lora(model, **json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")))
 
 
 def _load_adapter(model: SignaalModel, folder: Path) -> None:
