@@ -13,6 +13,7 @@ from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
 from training.errors import TrainingError
+from training.promotion_cli import add_commands
 from training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -105,16 +106,7 @@ def recalibrate(
     _print_result(run_recalibration(opened, settings, ModelSettings()))
 
 
-@app.command()
-def promote(
-    version: Annotated[str, typer.Argument(help="Version of the registered model.")],
-) -> None:
-    """Make a registered version the champion: a running server swaps it in within seconds."""
-    from models.registry import promote as set_champion
-
-    settings = ModelSettings()
-    set_champion(version, settings)
-    console.print(f"{settings.registered_model} version {version} is now the champion.")
+add_commands(app)  # compare, promote, rollback, models
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema
 
 import models
@@ -27,6 +28,8 @@ from models.settings import ModelSettings
 from training.settings import TrainingSettings
 
 EXPERIMENT = "signaal"
+BUNDLE_DIGEST_TAG = "bundle_digest"
+"""On a registered version: which bundle exactly it holds."""
 EXAMPLE_TEXT = "Pickers wanted for the season. Hourly pay by the scale, written contract, you keep your own papers."
 PYFUNC_REQUIREMENTS = (
     "mlflow", "torch", "transformers", "peft", "onnx", "onnxruntime", "onnxscript", "tokenizers", "safetensors", "scipy", "numpy",
@@ -94,7 +97,10 @@ def register(bundle: Bundle, scorer: Scorer, model_settings: ModelSettings) -> s
             pip_requirements=[f"{name}=={version(name)}" for name in PYFUNC_REQUIREMENTS],
             registered_model_name=model_settings.registered_model,
         )
-    return str(info.registered_model_version)
+    uri, registered = model_settings.mlflow_tracking_uri, str(info.registered_model_version)
+    client = MlflowClient(uri, uri)
+    client.set_model_version_tag(model_settings.registered_model, registered, BUNDLE_DIGEST_TAG, bundle.digest)
+    return registered
 
 
 def git_commit() -> str | None:
