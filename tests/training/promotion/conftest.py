@@ -66,14 +66,18 @@ class Workshop:
         name: str,
         of: Path = RELEASED,
         change: Callable[[dict[str, LabelCalibration]], dict[str, LabelCalibration]] | None = None,
+        edit: Callable[[Path], None] | None = None,
         **manifest: Any,
     ) -> Bundle:
-        """A sealed copy with another calibration per label, or other facts in its manifest; ``name`` becomes its version."""
+        """A sealed copy with another calibration per label, with files edited, or with other facts in its manifest; ``name``
+        becomes its version."""
         folder = self.folder / name
         shutil.copytree(of, folder)
         if change:
             old = Calibration.from_json(json.loads((folder / "calibration.json").read_text()))
             (folder / "calibration.json").write_text(json.dumps(replace(old, labels=change(old.labels)).to_json()))
+        if edit:
+            edit(folder)
         facts = open_bundle(of).manifest
         kept = {field: getattr(facts, field) for field in type(facts).model_fields if field != "files"}
         return seal(folder, **{**kept, "version": name, "run_id": None, **manifest})
