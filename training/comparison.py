@@ -21,7 +21,7 @@ from training.speed import Speed, measure_speed
 
 BINS = 10
 LEAST_IN_BIN = 30
-"""Bins of the reliability curve with fewer decisions are left out of the average calibration error: they are noise."""
+"""Bins with fewer decisions are left out of the reliability curve, and of the average calibration error: they are noise."""
 
 FIGURES: dict[str, tuple[str, bool]] = {
     "macro_f1": ("macro-F1 over the indicators", True),
@@ -67,7 +67,7 @@ class Comparison:
     changed: dict[str, int]
     """Decisions on indicators: ``all``, ``changed`` from A to B, and of these ``right_before`` and ``right_after``."""
     reliability: dict[str, list[dict[str, float]]]
-    """``a`` and ``b``: per bin mean ``probability``, true ``share`` and number of ``decisions``."""
+    """``a`` and ``b``: per bin that has enough: mean ``probability``, true ``share``, ``decisions``."""
     speed: Speed
 
     def to_json(self) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def _reliability(m: Measured) -> list[dict[str, float]]:
             "decisions": int((place == b).sum()),
         }
         for b in range(BINS)
-        if (place == b).any()
+        if (place == b).sum() >= LEAST_IN_BIN
     ]
 
 

@@ -71,5 +71,5 @@ def failure_rates(rows: Mapping[str, Any]) -> Figure:
     axis.set_yticks(range(len(known)), [name for name, _ in reversed(known)])
     axis.set(xlabel="share of pairs that fail (less is better)", xlim=(-0.02, 1.02))
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     return figure

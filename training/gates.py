@@ -106,16 +106,24 @@ def _one(name: str) -> Figures:
     return lambda comparison: {"": comparison.figures[name]}
 
 
+def _of_languages(comparison: Comparison) -> dict[str, Difference]:
+    """Macro-F1 of every language that the champion was trained on, whether or not there are test texts in it, and of others."""
+    nothing = Difference(None, None, None, None, None, True)
+    known = {language: d for language, d in comparison.language_f1.items() if d.b is not None}
+    return {lang: known.get(lang, nothing) for lang in sorted({*known, *comparison.a.trained_languages})}
+
+
 _FIGURES: dict[str, Figures] = {
     "macro_f1": _one("macro_f1"),
-    "label_f1": lambda c: {label: d for label, d in c.label_f1.items() if c.positives[label]},
-    "language_f1": lambda c: {lang: d for lang, d in c.language_f1.items() if d.difference is not None},
+    "label_f1": lambda c: c.label_f1,
+    "language_f1": _of_languages,
     "false_alerts": _one("false_alert_share"),
     "uncertain": _one("uncertain_share"),
     "identity_swap": _one("identity_flips"),
     "identity_pairs": lambda c: {"": c.indicator_check["identity"]},
     "obfuscation": _one("obfuscation_recall_loss"),
-    "indicator_check": lambda c: {name: d for name, d in c.indicator_check.items() if name != "identity"},
+    # An obfuscation pair counts where its plain text was recognised: of models that recognise none there is nothing to say.
+    "indicator_check": lambda c: {n: d for n, d in c.indicator_check.items() if n != "identity" and (d.a, d.b) != (None, None)},
     "calibration": _one("average_calibration_error"),
     "expected_calibration_error": _one("expected_calibration_error"),
     "evidence": _one("evidence_token_f1"),
@@ -136,25 +144,23 @@ def judge(comparison: Comparison, gates: Gates) -> list[Verdict]:
 
 def _judged(name: str, what: str, found: Difference, gate: Gate) -> Verdict:
     refusals = []
-    if gate.at_most is not None:
-        if found.b is None:
-            refusals.append("the test texts do not give this figure")
-        elif found.b > gate.at_most:
-            refusals.append(f"{found.b:.3f} is more than {gate.at_most:g}")
+    if found.b is None:
+        refusals.append("the test texts do not give this figure")
+    elif gate.at_most is not None and found.b > gate.at_most:
+        refusals.append(f"{found.b:.3f} is more than {gate.at_most:g}")
     if gate.may_worsen_by is not None:
         refusals += _worse(found, gate.may_worsen_by, gate.in_doubt)
     limits = [
         *([f"worse by at most {gate.may_worsen_by:g} ({gate.in_doubt} in doubt)"] if gate.may_worsen_by is not None else []),
         *([f"at most {gate.at_most:g}"] if gate.at_most is not None else []),
     ]
-    refusal = "; ".join(dict.fromkeys(refusals)) or None
+    refusal = "; ".join(refusals) or None
     return Verdict(name, what, found.a, found.b, found.difference, found.interval, ", ".join(limits), refusal)
 
 
 def _worse(found: Difference, at_most: float, in_doubt: str) -> list[str]:
     if found.difference is None or found.interval is None:
-        # What the champion lacks too (a capability that no pair could test) is no step back.
-        return [] if found.b is None and found.a is None and in_doubt == "pass" else ["the test texts do not give this figure"]
+        return []
     sign = -1.0 if found.higher_is_better else 1.0
     worse = sign * found.difference
     least, most = sorted(sign * end for end in found.interval)

@@ -93,7 +93,8 @@ def figure(a: float, b: float, low: float, high: float, *, higher: bool = True) 
         (figure(0.09, 0.05, -0.07, -0.01, higher=False), {"may_worsen_by": 0.02, "in_doubt": "refuse"}, False),
         (figure(0.30, 0.11, -0.30, -0.10, higher=False), {"at_most": 0.10}, True),
         (Difference(None, None, None, None, None, False), {"at_most": 0.10}, True),
-        (Difference(None, None, None, None, None, False), {"may_worsen_by": 0.1, "in_doubt": "pass"}, False),
+        (Difference(None, None, None, None, None, False), {"may_worsen_by": 0.1, "in_doubt": "pass"}, True),
+        (Difference(None, 0.5, None, None, None, False), {"may_worsen_by": 0.1, "in_doubt": "pass"}, False),
         (Difference(0.5, None, None, None, None, False), {"may_worsen_by": 0.1, "in_doubt": "pass"}, True),
     ],
 )
@@ -103,6 +104,13 @@ def test_what_shuts_a_gate(unchanged: Comparison, found: Difference, gate: dict[
     comparison = replace(unchanged, figures={**unchanged.figures, "false_alert_share": found})
     (verdict,) = judge(comparison, gates)
     assert bool(verdict.refusal) == refused
+
+
+def test_what_no_test_text_shows_is_not_taken_on_trust(unchanged: Comparison) -> None:
+    nothing = Difference(None, None, None, None, None, True)
+    without = {language: d for language, d in unchanged.language_f1.items() if language != "bg"}
+    comparison = replace(unchanged, language_f1=without, label_f1={**unchanged.label_f1, "debt_or_fees": nothing})
+    assert shut(comparison) == {"label_f1": ["debt_or_fees"], "language_f1": ["bg"]}
 
 
 def test_every_gate_is_in_the_file_with_a_comment_and_judges_something(unchanged: Comparison) -> None:
