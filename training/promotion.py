@@ -180,12 +180,11 @@ class VersionRow:
 
     version: str
     aliases: tuple[str, ...]
-    bundle_version: str
-    bundle_digest: str
     created: datetime
     figures: dict[str, float]
     """Metrics of the run that made it: ``test/macro_f1`` and so on; empty when the run is gone."""
     tags: dict[str, str]
+    """The version and digest of its bundle (``training.tracking``), and what came of its promotion."""
 
 
 def registered_models(settings: ModelSettings) -> list[VersionRow]:
@@ -199,7 +198,6 @@ def registered_models(settings: ModelSettings) -> list[VersionRow]:
                 return []
             raise
         for found in client.search_model_versions(f"name='{settings.registered_model}'"):
-            bundle = bundle_at(f"models:/{settings.registered_model}/{found.version}", settings)
             try:
                 figures = client.get_run(found.run_id).data.metrics if found.run_id else {}
             except MlflowException:
@@ -208,8 +206,6 @@ def registered_models(settings: ModelSettings) -> list[VersionRow]:
                 VersionRow(
                     str(found.version),
                     tuple(sorted(alias for alias, version in aliases.items() if str(version) == str(found.version))),
-                    bundle.manifest.version,
-                    bundle.digest,
                     datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
                     figures,
                     dict(found.tags),

@@ -162,6 +162,7 @@ def models() -> None:
     """List the registered versions: who has which alias, key figures of each, and how the champion changed."""
     from training.champion import champion_now, history
     from training.promotion import registered_models
+    from training.tracking import BUNDLE_DIGEST_TAG, BUNDLE_VERSION_TAG
 
     settings = ModelSettings()
     table = Table("version", "alias", "model", "bundle", "registered", "macro-F1", "mAP", "false alerts", "gates")
@@ -170,8 +171,8 @@ def models() -> None:
             _number(row.figures.get(f"test/{name}")) for name in ("macro_f1", "mean_average_precision", "false_alert_share")
         ]
         gates = "passed over" if "forced_because" in row.tags else row.tags.get("gates", "–")
-        created = f"{row.created:%Y-%m-%d %H:%M}"
-        table.add_row(row.version, ", ".join(row.aliases), row.bundle_version, row.bundle_digest[:12], created, *figures, gates)
+        bundle = row.tags.get(BUNDLE_VERSION_TAG, "–"), row.tags.get(BUNDLE_DIGEST_TAG, "–")[:12]
+        table.add_row(row.version, ", ".join(row.aliases), *bundle, f"{row.created:%Y-%m-%d %H:%M}", *figures, gates)
     console.print(table)
     console.print(f"champion: {_said(champion_now(settings))}", highlight=False)
     for move in history(settings):

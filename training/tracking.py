@@ -29,7 +29,8 @@ from training.settings import TrainingSettings
 
 EXPERIMENT = "signaal"
 BUNDLE_DIGEST_TAG = "bundle_digest"
-"""On a registered version: which bundle exactly it holds."""
+BUNDLE_VERSION_TAG = "bundle_version"
+"""On a registered version: which bundle exactly it holds, and what that calls itself."""
 EXAMPLE_TEXT = "Pickers wanted for the season. Hourly pay by the scale, written contract, you keep your own papers."
 PYFUNC_REQUIREMENTS = (
     "mlflow", "torch", "transformers", "peft", "onnx", "onnxruntime", "onnxscript", "tokenizers", "safetensors", "scipy", "numpy",
@@ -99,7 +100,8 @@ def register(bundle: Bundle, scorer: Scorer, model_settings: ModelSettings) -> s
         )
     uri, registered = model_settings.mlflow_tracking_uri, str(info.registered_model_version)
     client = MlflowClient(uri, uri)
-    client.set_model_version_tag(model_settings.registered_model, registered, BUNDLE_DIGEST_TAG, bundle.digest)
+    for tag, value in ((BUNDLE_DIGEST_TAG, bundle.digest), (BUNDLE_VERSION_TAG, bundle.manifest.version)):
+        client.set_model_version_tag(model_settings.registered_model, registered, tag, value)
     return registered
 
 
