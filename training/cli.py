@@ -15,6 +15,7 @@ from models.settings import ModelSettings
 from training import run_cli, search_cli
 from training.configuration import load_settings
 from training.errors import TrainingError
+from training.promotion_cli import add_commands
 from training.run_cli import described, options_given, print_result
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -64,16 +65,7 @@ def recalibrate(
     print_result(run_recalibration(opened, settings, ModelSettings()))
 
 
-@app.command()
-def promote(
-    version: Annotated[str, typer.Argument(help="Version of the registered model.")],
-) -> None:
-    """Make a registered version the champion: a running server swaps it in within seconds."""
-    from models.registry import promote as set_champion
-
-    settings = ModelSettings()
-    set_champion(version, settings)
-    console.print(f"{settings.registered_model} version {version} is now the champion.")
+add_commands(app)  # compare, promote, rollback, models
 
 
 def main() -> None:

@@ -225,7 +225,14 @@ def document_type_accuracy(scorer: Scorer, examples: Sequence[LabelledExample], 
 
 def evidence_f1(p: Predictions, raw: Sequence[RawScore], threshold: float) -> float | None:
     """Token-F1 (words, micro-averaged) of evidence against reviewers' spans, where an indicator is rightly ``present``."""
-    hits = given = wanted = 0
+    hits, given, wanted = evidence_counts(p, raw, threshold).sum(axis=0)
+    return float(2 * hits / (given + wanted)) if given + wanted else None
+
+
+def evidence_counts(p: Predictions, raw: Sequence[RawScore], threshold: float) -> Array:
+    """[examples, 3]: words that are rightly evidence, words given as evidence, words in reviewers' spans; over the indicators
+    that have a span and are ``present``."""
+    counts = np.zeros((len(p.examples), 3))
     for row, (example, score) in enumerate(zip(p.examples, raw, strict=True)):
         for column, label in enumerate(p.taxonomy.indicator_ids):
             gold = [span for span in example.spans if span.label == label]
@@ -235,10 +242,8 @@ def evidence_f1(p: Predictions, raw: Sequence[RawScore], threshold: float) -> fl
             found = evidence_spans(example.text, score.windows, values, threshold)
             gold_words = _words(example.text, gold)
             found_words = _words(example.text, [Span(start=s.start, end=s.end, label=label) for s in found])
-            hits += len(gold_words & found_words)
-            given += len(found_words)
-            wanted += len(gold_words)
-    return 2 * hits / (given + wanted) if given + wanted else None
+            counts[row] += len(gold_words & found_words), len(found_words), len(gold_words)
+    return counts
 
 
 def _words(text: str, spans: Sequence[Span]) -> set[int]:

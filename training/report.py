@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,33 @@ def _interval(values: list[float] | None) -> str:
     return "–" if not values else f"{values[0]:.2f}–{values[1]:.2f}"
 
 
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}"
+
+
+def _signed_interval(values: Sequence[float] | None) -> str:
+    return "–" if not values else f"{values[0]:+.3f} to {values[1]:+.3f}"
+
+
+def _probability(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 def template(name: str) -> Any:
-    """A template of this room, with the filters ``share`` and ``interval``."""
+    """A template of this room, with the filters for figures, differences and their intervals."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=select_autoescape(["html"]),
     )
-    environment.filters |= {"share": _share, "interval": _interval}
+    environment.filters |= {
+        "share": _share,
+        "interval": _interval,
+        "signed": _signed,
+        "signed_interval": _signed_interval,
+        "probability": _probability,
+    }
     return environment.get_template(name)
 
 
@@ -51,8 +70,14 @@ def write_report(folder: Path, facts: dict[str, Any], plots: dict[str, Path]) ->
     markdown = report_markdown(facts)
     pictures = "".join(f"\n## {title}\n\n![{title}]({path.name})\n" for title, path in plots.items())
     (folder / "report.md").write_text(markdown + pictures, encoding="utf-8")
-    encoded = {title: base64.b64encode(path.read_bytes()).decode() for title, path in plots.items()}
-    body = MarkdownIt().enable("table").render(markdown)
     html = folder / "report.html"
-    html.write_text(template("report.html").render(body=body, plots=encoded, **facts), encoding="utf-8")
+    title = f"Evaluation of {facts['model']['name']} {facts['model']['version']}"
+    html.write_text(page(title, markdown, plots), encoding="utf-8")
     return html
+
+
+def page(title: str, markdown: str, plots: Mapping[str, Path]) -> str:
+    """A report as one HTML page that needs no other file."""
+    encoded = {name: base64.b64encode(path.read_bytes()).decode() for name, path in plots.items()}
+    body = MarkdownIt().enable("table").render(markdown)
+    return str(template("report.html").render(title=title, body=body, plots=encoded))

@@ -14,6 +14,7 @@ import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, DataType, Schema
 
 import models
@@ -27,6 +28,9 @@ from training.data import TrainingData
 from training.settings import TrainingSettings
 
 EXPERIMENT = "signaal"
+BUNDLE_DIGEST_TAG = "bundle_digest"
+BUNDLE_VERSION_TAG = "bundle_version"
+"""On a registered version: which bundle exactly it holds, and what that calls itself."""
 EXAMPLE_TEXT = "Pickers wanted for the season. Hourly pay by the scale, written contract, you keep your own papers."
 PYFUNC_REQUIREMENTS = (
     "mlflow", "torch", "transformers", "peft", "onnx", "onnxruntime", "onnxscript", "tokenizers", "safetensors", "scipy", "numpy",
@@ -111,7 +115,11 @@ def register(bundle: Bundle, scorer: Scorer, model_settings: ModelSettings) -> s
             pip_requirements=[f"{name}=={version(name)}" for name in PYFUNC_REQUIREMENTS],
             registered_model_name=model_settings.registered_model,
         )
-    return str(info.registered_model_version)
+    uri, registered = model_settings.mlflow_tracking_uri, str(info.registered_model_version)
+    client = MlflowClient(uri, uri)
+    for tag, value in ((BUNDLE_DIGEST_TAG, bundle.digest), (BUNDLE_VERSION_TAG, bundle.manifest.version)):
+        client.set_model_version_tag(model_settings.registered_model, registered, tag, value)
+    return registered
 
 
 def git_commit() -> str | None:

@@ -10,7 +10,6 @@ from mlflow.tracking import MlflowClient
 from models.base import sha256_of
 from models.bundle import open_bundle
 from models.runtime import Scorer
-from models.settings import ModelSettings
 from tests.conftest import STEPS, SmallRun
 from training.cli import main
 from training.configuration import load_settings
@@ -105,14 +104,6 @@ def test_known_errors_are_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert message in " ".join(error.split())
     assert "Traceback" not in error
-
-
-def test_promote_moves_the_champion(small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", small_run.settings.mlflow_tracking_uri)
-    assert call(monkeypatch, "promote", small_run.result.registered_version) == 0
-    client = MlflowClient(small_run.settings.mlflow_tracking_uri, small_run.settings.mlflow_tracking_uri)
-    champion = client.get_model_version_by_alias(ModelSettings().registered_model, "champion")
-    assert str(champion.version) == small_run.result.registered_version
 
 
 def test_recalibrating_keeps_the_weights_and_fits_the_rest_anew(

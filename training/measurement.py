@@ -1,0 +1,175 @@
+"""What is measured of one model before it is compared: everything it decides on test texts, on rewritings of them and on
+IndicatorCheck, text by text, so that two models can be held against one another on the same texts.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import Bundle
+from models.example import LabelledExample, read_examples
+from models.onnx_graph import Precision, graph_path
+from models.registry import CHAMPION, RELEASED_NAME, bundle_at, where
+from models.runtime import Scorer
+from models.settings import ModelSettings
+from models.taxonomy import Taxonomy
+from training.checks.indicator_check import Outcome, Pair, run_pairs
+from training.errors import TrainingError
+from training.evaluation import Array, Predictions, evidence_counts, predict
+from training.robustness import RewritingDecisions, decide_rewritten, disguised, identity_swapped
+from training.score_cache import CachedRunner, scores_path
+
+log = logging.getLogger(__name__)
+
+CHUNK = 64
+CHUNKS_A_SAVE = 10
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model that takes part: a bundle, and its scorer in one precision."""
+
+    place: str
+    """``released``, a folder, or ``models:/NAME/VERSION``."""
+    bundle: Bundle
+    scorer: Scorer
+    precision: Precision
+    graph: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.bundle.identity} at {self.place}, {self.precision}"
+
+    @property
+    def trained_languages(self) -> frozenset[str]:
+        """Languages that it saw in training, by its own figures."""
+        languages = self.bundle.metrics.get("languages", {})
+        return frozenset(lang for lang, entry in languages.items() if not entry.get("zero_shot"))
+
+
+def place_of(name: str, settings: ModelSettings) -> str:
+    """From what a person writes to a place that ``models.registry`` knows: ``released``, a folder, ``models:/NAME/VERSION`` or
+    ``models:/NAME@ALIAS``, or the number of a version. With no champion in the registry, the champion is the released model.
+
+    Raises:
+        RegistryError: the store does not answer.
+    """
+    if name.isdecimal():
+        return f"models:/{settings.registered_model}/{name}"
+    if not (name.startswith("models:/") and "@" in name):
+        return name
+    place = where(settings.model_copy(update={"bundle": name})) or name
+    return RELEASED_NAME if place == f"models:/{settings.registered_model}@{CHAMPION}" else place
+
+
+def open_contender(name: str, settings: ModelSettings, precision: Precision) -> Contender:
+    """Open a model; ``name`` as in ``place_of``.
+
+    Raises:
+        ModelError: it is not there, is broken, or its base encoder cannot be had.
+    """
+    place = place_of(name, settings)
+    settings = settings.model_copy(update={"precision": precision})
+    bundle = bundle_at(place, settings)
+    scorer = Scorer.of_bundle(bundle, settings)
+    return Contender(place, bundle, scorer, precision, graph_path(bundle.weights_digest, settings.cache_dir, precision))
+
+
+@dataclass(frozen=True)
+class TestTexts:
+    """The test split of a labelled-examples file."""
+
+    __test__ = False  # pytest: not a test
+
+    path: Path
+    digest: str
+    """SHA-256 of the file."""
+    examples: list[LabelledExample]
+
+    @property
+    def groups(self) -> list[str]:
+        """What is drawn together in a bootstrap: the scenario, or the text itself where it has none."""
+        return [example.scenario or f"#{i}" for i, example in enumerate(self.examples)]
+
+
+def read_test_texts(path: Path, taxonomy: Taxonomy) -> TestTexts:
+    """The texts of the split ``test``.
+
+    Raises:
+        ExampleError: the file is missing, or a line breaks the schema.
+        TrainingError: it has no test text, or one with a label that the taxonomy lacks.
+    """
+    examples = [example for example in read_examples(path) if example.split == "test"]
+    if not examples:
+        raise TrainingError(f"{path} has no example with the split 'test': models are compared on texts that no training saw.")
+    for number, example in enumerate(examples, start=1):
+        unknown = sorted(set(example.labels) - set(taxonomy.label_ids))
+        if unknown:
+            raise TrainingError(
+                f"{path}: test example {example.id or number} has labels that taxonomy {taxonomy.version} lacks: "
+                f"{', '.join(unknown)}."
+            )
+    return TestTexts(path, hashlib.sha256(path.read_bytes()).hexdigest(), examples)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model decides, text by text."""
+
+    predictions: Predictions
+    evidence: Array
+    """[texts, 3], as ``evaluation.evidence_counts``"""
+    document_type_right: NDArray[np.bool_]
+    """[texts]; False too where a text has no document type"""
+    rewritten: RewritingDecisions
+    outcomes: list[Outcome]
+
+
+def measure(contender: Contender, data: TestTexts, pairs: Sequence[Pair], cache_dir: Path) -> Measured:
+    """Score the texts, their rewritings and the pairs (minutes, with a progress bar; what was scored before is taken from the
+    cache), and decide."""
+    runner = CachedRunner(contender.scorer.runner, scores_path(contender.bundle.weights_digest, cache_dir, contender.precision))
+    examples = data.examples
+    rewritings = [*disguised(examples), *identity_swapped(examples)]
+    _score_all(
+        runner,
+        [e.text for e in (*examples, *rewritings)] + [t for p in pairs for t in (p.text, p.twin)],
+        str(contender.bundle.identity),
+    )
+    scorer = Scorer(runner, contender.scorer.taxonomy, contender.scorer.calibration, contender.scorer.identity)
+    raw = runner.run([example.text for example in examples])
+    predictions = predict(scorer, examples, raw)
+    kinds = scorer.taxonomy.document_type_ids
+    return Measured(
+        predictions,
+        evidence_counts(predictions, raw, scorer.calibration.evidence_threshold),
+        np.array(
+            [
+                bool(kinds) and kinds[int(np.argmax(score.document_type_logits))] == example.document_type
+                for example, score in zip(examples, raw, strict=True)
+            ]
+        ),
+        decide_rewritten(scorer, examples, raw),
+        run_pairs(scorer, pairs),
+    )
+
+
+def _score_all(runner: CachedRunner, texts: list[str], what: str) -> None:
+    """Fill the cache, longest texts first: texts of like length share a batch."""
+    from rich.progress import track
+
+    new = sorted({text for text in texts if not runner.knows(text)}, key=len, reverse=True)
+    if not new:
+        return
+    log.info("Scoring %d texts with %s.", len(new), what)
+    starts = range(0, len(new), CHUNK)
+    for number, start in enumerate(track(starts, description="Scoring", transient=True), start=1):
+        runner.run(new[start : start + CHUNK])
+        if number % CHUNKS_A_SAVE == 0:
+            runner.save()  # so that whoever is interrupted goes on from here
+    runner.save()
