@@ -12,6 +12,7 @@ from rich.table import Table
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
+from training.benchmark.cli import bench
 from training.errors import TrainingError
 from training.settings import TrainingSettings
 
@@ -115,6 +116,9 @@ def promote(
     settings = ModelSettings()
     set_champion(version, settings)
     console.print(f"{settings.registered_model} version {version} is now the champion.")
+
+
+app.command()(bench)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,15 @@ def _interval(values: list[float] | None) -> str:
     return "–" if not values else f"{values[0]:.2f}–{values[1]:.2f}"
 
 
-def template(name: str) -> Any:
-    """A template of this room, with the filters ``share`` and ``interval``."""
+def template(name: str, **filters: Callable[..., str]) -> Any:
+    """A template of this room, with the filters ``share`` and ``interval``, and those given."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=select_autoescape(["html"]),
     )
-    environment.filters |= {"share": _share, "interval": _interval}
+    environment.filters |= {"share": _share, "interval": _interval, **filters}
     return environment.get_template(name)
 
 
