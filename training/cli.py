@@ -13,6 +13,7 @@ from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
 from training.benchmark.cli import bench
+from training.distillation.cli import distil
 from training.errors import TrainingError
 from training.settings import TrainingSettings
 
@@ -119,6 +120,7 @@ def promote(
 
 
 app.command()(bench)
+app.command()(distil)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from training.benchmark.span_figures import SpanFigures, SpanReader
 from training.benchmark.splitting import Splits, complete_splits
 from training.benchmark.task import Task
 from training.benchmark.tokens import TokenisedSplit, tokenise
-from training.tracking import log_data, log_figures
+from training.tracking import log_figures
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=data.stem):
         mlflow.log_params({**facts["settings"], "single": task.single, "labels": len(task.labels)})
-        log_data(data, digest, facts["data"]["texts"])
+        mlflow.log_params({"data_digest": digest, **{f"texts_{split}": count for split, count in facts["data"]["texts"].items()}})
         baselines = {
             "commonest_label": [baseline.commonest(task, made.splits)],
             "tfidf_logistic_regression": [baseline.tfidf(task, made.splits)],
@@ -179,9 +179,9 @@ def _figures(task: Task, splits: Splits, seeds: list[SeedResult], baselines: dic
                 "method": result.trained.plan.method,
                 "encoder_lr": result.trained.plan.encoder_lr,
                 "most_epochs": result.trained.plan.epochs,
-                "best_epoch": result.trained.best_epoch,
-                "validation_score": result.trained.validation_score,
-                "minutes": result.trained.seconds / 60,
+                "best_epoch": result.trained.best.epoch,
+                "validation_score": result.trained.best.score,
+                "minutes": result.trained.best.seconds / 60,
                 **overall(result.outcome),
             }
             for result in seeds

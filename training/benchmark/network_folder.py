@@ -16,11 +16,12 @@ from models.network import SignaalModel
 from models.weights import load_weights, save_weights
 from models.windows import WindowMaker
 from training.benchmark.decisions import Decisions
-from training.benchmark.fine_tuning import device, logits_of
+from training.benchmark.fine_tuning import logits_of
 from training.benchmark.records import BenchmarkExample
 from training.benchmark.task import Task
 from training.benchmark.tokens import tokenise
 from training.errors import TrainingError
+from training.loop import device
 
 DESCRIPTION = "benchmark.json"
 OVERLAP_SHARE = 4
