@@ -15,10 +15,15 @@ from models.network import SignaalConfig, SignaalModel, add_lora, merged, new_mo
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 
 
-def save_weights(model: SignaalModel, folder: Path) -> None:
+def save_weights(model: SignaalModel, folder: Path, *, encoder_as_base: bool = False) -> None:
     """Write the network's part of a bundle: configuration, heads, and adapter or encoder.
 
     Frozen embedding tables are the base encoder's, and 80% of all weights: they are not written.
+
+    Args:
+        model: the network.
+        folder: where to.
+        encoder_as_base: the encoder is the base encoder, untouched, and need not be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.config.to_json_file(folder / "config.json", use_diff=False)
@@ -30,7 +35,7 @@ def save_weights(model: SignaalModel, folder: Path) -> None:
         (folder / "adapter_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
         adapter = {k: v.contiguous() for k, v in get_peft_model_state_dict(model.encoder).items()}
         save_file(adapter, folder / "adapter.safetensors")
-    else:
+    elif not encoder_as_base:
         frozen = {f"embeddings.{name}" for name, p in model.encoder.embeddings.named_parameters() if not p.requires_grad}
         encoder = {k: v.contiguous() for k, v in model.encoder.state_dict().items() if k not in frozen}
         save_file(encoder, folder / "encoder.safetensors")
@@ -51,9 +56,9 @@ def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalM
         _load_encoder(model, folder, tensors)
     else:
         model = new_model(verified_base(base, cache_dir), config, layers=base.layers)
-        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        add_lora(model, **settings)
-        _load_adapter(model, folder)
+        if (folder / "adapter.safetensors").is_file():  # else the heads were trained alone, on the base encoder as it is
+            _add_lora_of(model, folder)
+            _load_adapter(model, folder)
     _load_heads(model, folder)
     return merged(model).eval()
 
@@ -65,14 +70,14 @@ def start_from(model: SignaalModel, folder: Path) -> None:
         BundleError: the bundle has other labels, another method of training, or adapters of another rank.
     """
     if isinstance(model.encoder, PeftModel) != (folder / "adapter.safetensors").is_file():
-        raise BundleError(f"{folder} was trained with another method (lora or full) than this run's.")
+        raise BundleError(f"{folder} was trained with another method (lora or not) than this run's.")
     labels = json.loads((folder / "config.json").read_text(encoding="utf-8"))["labels"]
     if labels != cast(SignaalConfig, model.config).labels:
         raise BundleError(f"{folder} has other labels than this run's taxonomy.")
     try:
         if isinstance(model.encoder, PeftModel):
             _load_adapter(model, folder)
-        else:
+        elif (folder / "encoder.safetensors").is_file():
             _load_encoder(model, folder, load_file(folder / "encoder.safetensors"))
         _load_heads(model, folder)
     except RuntimeError as error:  # torch: a size mismatch
@@ -83,6 +88,29 @@ def _load_encoder(model: SignaalModel, folder: Path, tensors: dict[str, Tensor])
     missing, unexpected = model.encoder.load_state_dict(tensors, strict=False)
     if unexpected or any(not name.startswith("embeddings.") for name in missing):
         raise BundleError(f"{folder / 'encoder.safetensors'} does not fit the encoder of its config.json.")
+
+
+def heads_only(model: SignaalModel, folder: Path | None) -> SignaalModel:
+    """Freeze the encoder of a network that is about to be trained (in place): only its heads will learn.
+
+    Args:
+        model: the network, fresh.
+        folder: a bundle whose encoder, adapter and heads it begins with; None for the base encoder as it is.
+
+    Raises:
+        BundleError: the bundle has other labels, or another encoder.
+    """
+    if folder is not None:
+        if (folder / "adapter.safetensors").is_file():
+            _add_lora_of(model, folder)
+        start_from(model, folder)
+    for parameter in model.encoder.parameters():
+        parameter.requires_grad = False
+    return model
+
+
+def _add_lora_of(model: SignaalModel, folder: Path) -> None:
+    add_lora(model, **json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")))
 
 
 def _load_adapter(model: SignaalModel, folder: Path) -> None:

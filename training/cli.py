@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,65 +12,24 @@ from rich.table import Table
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
+from training import run_cli, search_cli
 from training.benchmark.cli import bench
+from training.configuration import load_settings
 from training.distillation.cli import distil
 from training.errors import TrainingError
-from training.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    from training.run import RunResult
+from training.run_cli import described, options_given, print_result
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console(stderr=True)
-
-_FIELDS = TrainingSettings.model_fields
-
-
-def _default(field: str) -> str:
-    return f"{_FIELDS[field].description} [default: {_FIELDS[field].default}]"
-
-
-def _settings(options: dict[str, Any]) -> TrainingSettings:
-    """Settings from a command's options; what was not given comes from the environment or is the default."""
-    return TrainingSettings(**{name: value for name, value in options.items() if name in _FIELDS and value is not None})
 
 
 def _opened(bundle: Path) -> Bundle:
     return open_bundle(RELEASED if str(bundle) == "released" else bundle)
 
 
-@app.command()
-def run(
-    data: Annotated[Path | None, typer.Option(help=_default("data"), show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option(help=_default("output"), show_default=False)] = None,
-    method: Annotated[str | None, typer.Option(help=_default("method"), show_default=False)] = None,
-    epochs: Annotated[float | None, typer.Option(help=_default("epochs"), show_default=False)] = None,
-    max_steps: Annotated[int | None, typer.Option(help=_default("max_steps"), show_default=False)] = None,
-    layers: Annotated[int | None, typer.Option(help=_default("layers"), show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help=_default("seed"), show_default=False)] = None,
-    version: Annotated[str | None, typer.Option(help=_default("version"), show_default=False)] = None,
-) -> None:
-    """Fine-tune, calibrate, evaluate, report, and register the bundle in MLflow.
-
-    Every other setting is an environment variable SIGNAAL_TRAIN_<NAME>; see docs/training.md.
-    """
-    from training.run import run as run_training
-
-    settings = _settings(locals())
-    _print_result(run_training(settings, ModelSettings()))
-
-
-def _print_result(result: "RunResult") -> None:
-    low, high = result.figures["macro_f1_interval"]
-    console.print(
-        f"macro-F1 over the indicators on unseen test scenarios: [bold]{result.figures['macro_f1']:.3f}[/] ({low:.2f}–{high:.2f})"
-    )
-    for name, entry in result.baselines.items():
-        console.print(f"  baseline {name.replace('_', ' ')}: {entry['macro_f1']:.3f}")
-    console.print(f"bundle: {result.bundle.folder}\nreport: {result.report}")
-    console.print(
-        f"registered as version {result.registered_version}; serve it with: signaal-train promote {result.registered_version}"
-    )
+app.command()(run_cli.init)
+app.command()(run_cli.run)
+app.command()(search_cli.search)
 
 
 @app.command()
@@ -95,16 +54,16 @@ def evaluate(
 @app.command()
 def recalibrate(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder; 'released' for the one that ships.")],
-    data: Annotated[Path | None, typer.Option(help=_default("data"), show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option(help=_default("output"), show_default=False)] = None,
-    version: Annotated[str | None, typer.Option(help=_default("version"), show_default=False)] = None,
+    data: Annotated[list[Path] | None, typer.Option(help=described("data"), show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option(help=described("output"), show_default=False)] = None,
+    version: Annotated[str | None, typer.Option(help=described("version"), show_default=False)] = None,
 ) -> None:
     """Fit calibration and thresholds of BUNDLE anew on the validation split, without training; a new bundle comes out."""
     from training.run import recalibrate as run_recalibration
 
-    settings = _settings(locals())
+    settings = load_settings(None, options_given(locals()))
     opened = _opened(bundle)
-    _print_result(run_recalibration(opened, settings, ModelSettings()))
+    print_result(run_recalibration(opened, settings, ModelSettings()))
 
 
 @app.command()

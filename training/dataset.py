@@ -14,6 +14,7 @@ from models.network import FREE
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker
 from training.augmentation import augmented
+from training.sampler import Draw
 
 
 def label_matrix(examples: Sequence[LabelledExample], labels: Sequence[str]) -> Tensor:
@@ -69,17 +70,33 @@ def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker
     return datasets.Dataset.from_list(rows_of(examples, taxonomy, maker), features=_FEATURES)
 
 
-def build_training_dataset(
-    examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker, *, augment_share: float, seed: int
-) -> datasets.Dataset:
-    """One row a text, ``windows``: its rows as in ``rows_of``, made anew from an augmented text each time it is drawn."""
-    draws = Random(seed)
+class TrainingTexts(torch.utils.data.Dataset):
+    """Training texts, each made anew from an augmented text when it is drawn: ``windows``, its rows as in ``rows_of``.
 
-    def drawn(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
-        texts = [augmented(examples[index], draws, augment_share) for index in batch["index"]]
-        return {"windows": [rows_of([text], taxonomy, maker) for text in texts]}
+    Args:
+        examples: the texts.
+        taxonomy: their labels.
+        maker: cuts them into windows.
+        augment_share: share of the drawings that are rewritten.
+        seed: with the drawing's own numbers it decides the rewriting.
+    """
 
-    return datasets.Dataset.from_dict({"index": list(range(len(examples)))}).with_transform(drawn)
+    def __init__(
+        self, examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker, *, augment_share: float, seed: int
+    ) -> None:
+        self.examples = examples
+        self.taxonomy = taxonomy
+        self.maker = maker
+        self.augment_share = augment_share
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+        chance = Random(f"{self.seed} {draw.index} {draw.epoch} {draw.copy}")
+        text = augmented(self.examples[draw.index], chance, self.augment_share)
+        return {"windows": rows_of([text], self.taxonomy, self.maker)}
 
 
 _FEATURES = datasets.Features(
@@ -96,7 +113,7 @@ _FEATURES = datasets.Features(
 
 
 class WindowCollator:
-    """Rows of ``build_dataset`` or ``build_training_dataset`` to the arguments of ``SignaalModel.forward``, padded to the
+    """Rows of ``build_dataset`` or ``TrainingTexts`` to the arguments of ``SignaalModel.forward``, padded to the
     longest.
 
     Args:

@@ -14,14 +14,13 @@ from typing import Any
 import mlflow
 import numpy as np
 
-from models.base import DEFAULT_BASE, base_encoder_folder, sha256_of
+from models.base import DEFAULT_BASE, sha256_of
 from models.bundle import (
     FORMAT,
     PROFILE,
     WEIGHT_FILES,
     BaseReference,
     Bundle,
-    open_bundle,
     reads_blinded,
     seal,
     verified_base,
@@ -36,28 +35,26 @@ from models.profile import Profile, TextFacts
 from models.runtime import GraphRunner, RawScore, Scorer
 from models.scores import ModelIdentity
 from models.settings import ModelSettings
-from models.taxonomy import PACKAGED, Taxonomy, packaged_taxonomy
-from models.weights import load_weights, save_weights
+from models.taxonomy import Taxonomy, packaged_taxonomy
+from models.weights import load_weights
 from training.baselines import baseline_figures
 from training.card import model_card
+from training.checkpoints import RunFolder
 from training.checks.indicator_check import indicator_check
-from training.data import TrainingData, load_data
+from training.data import TrainingData, load_data, load_sources
 from training.dataset import document_type_indices, label_matrix
+from training.errors import TrainingError
 from training.evaluation import Predictions, choose_evidence_threshold, figures, predict
 from training.faithfulness import faithfulness
+from training.fitting import STARTED_FROM, TRAINING_FILE, fit
 from training.plots import draw_all
+from training.processes import from_first, is_first_process
 from training.report import write_report
 from training.robustness import robustness
 from training.settings import TrainingSettings
 from training.tracking import git_commit, log_data, log_figures, register, start_run
-from training.trainer import fine_tune
 
 log = logging.getLogger(__name__)
-
-TRAINING_FILE = "training.json"
-"""In a bundle: the settings that decided its weights."""
-STARTED_FROM = "started_from"
-"""In that file: the bundle whose weights training started from, if any."""
 
 
 @dataclass(frozen=True)
@@ -71,37 +68,43 @@ class RunResult:
     baselines: dict[str, Any]
 
 
-def run(settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
+def run(
+    settings: TrainingSettings, model_settings: ModelSettings, *, resume: str | None = None, nested: bool = False
+) -> RunResult | None:
     """Fine-tune, then ``finish``; the bundle and the report end in ``settings.output``.
 
+    Args:
+        settings: the run's; when one goes on, those that it began with (``training.checkpoints.interrupted``).
+        model_settings: where models are, and the MLflow store.
+        resume: id of the MLflow run that goes on from its last checkpoint.
+        nested: within the active MLflow run.
+
+    Returns:
+        What the run gave; None in a process that only helped to train.
+
     Raises:
-        TrainingError, ExampleError: the data cannot be used.
+        TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
         BaseEncoderError: the base encoder cannot be had.
     """
     taxonomy = packaged_taxonomy()
-    data = load_data(settings.data, taxonomy)
-    with start_run(settings, model_settings) as active:
-        log.info("Run %s: %s.", active.info.run_id, data.sizes)
-        log_data(settings.data, data.digest, data.counts)
-        folder = _fresh_folder(settings.output, active.info.run_id)
-        base = _train(folder, data, taxonomy, settings, model_settings)
-        return finish(folder, base, data, taxonomy, settings, model_settings, run_id=active.info.run_id)
-
-
-def _train(
-    folder: Path, data: TrainingData, taxonomy: Taxonomy, settings: TrainingSettings, model_settings: ModelSettings
-) -> BaseReference:
-    """Fine-tune and save; the network itself is let go, because building its graph needs the memory."""
-    model = fine_tune(data.splits, taxonomy, settings, model_settings.cache_dir)
-    save_weights(model, folder)
-    shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    how = settings.model_dump(mode="json", exclude={"data", "output", "start_from"})
-    if settings.start_from is not None:
-        how[STARTED_FROM] = str(open_bundle(settings.start_from).identity)
-    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
-    tokenizer = base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json"
-    layers = model.encoder.config.num_hidden_layers
-    return BaseReference(name=settings.base, tokenizer_sha256=sha256_of(tokenizer), layers=layers)
+    data = load_sources(settings.data, taxonomy, seed=settings.seed)
+    if not is_first_process():
+        fit(None, from_first(""), data, taxonomy, settings, model_settings)
+        return None
+    with start_run(settings, model_settings, run_id=resume, nested=nested) as active:
+        run_id: str = from_first(active.info.run_id)
+        log.info("Run %s: %s. After an interruption: signaal-train run --resume %s", run_id, data.sizes, run_id[:8])
+        kept = RunFolder(settings.output, run_id)
+        if resume is None:
+            log_data(data)
+            kept.begin(settings, run_id, data.digest)
+        elif kept.data_digest != data.digest:
+            raise TrainingError("The data are not those that the run began with: it cannot go on. Start a new run.")
+        folder = _fresh_folder(settings.output, run_id)
+        base = fit(folder, run_id, data, taxonomy, settings, model_settings)
+        result = finish(folder, base, data, taxonomy, settings, model_settings, run_id=run_id)
+        kept.remove()
+        return result
 
 
 def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
@@ -115,12 +118,12 @@ def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: Mode
         trained = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"{bundle.folder} has no {TRAINING_FILE}: it cannot be recalibrated.") from error
-    known = {name: value for name, value in trained.items() if name in TrainingSettings.model_fields}
+    known = {name: value for name, value in trained.items() if name in TrainingSettings.model_fields and name != "data"}
     settings = settings.model_copy(update={**known, "version": settings.version})
-    data = load_data(settings.data, bundle.taxonomy)
+    data = load_sources(settings.data, bundle.taxonomy, seed=settings.seed)
     with start_run(settings, model_settings) as active:
         mlflow.set_tag("recalibrated_from", bundle.digest)
-        log_data(settings.data, data.digest, data.counts)
+        log_data(data)
         folder = _fresh_folder(settings.output, active.info.run_id)
         folder.mkdir(parents=True)
         for name in (*WEIGHT_FILES, TRAINING_FILE, "taxonomy.yaml"):

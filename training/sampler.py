@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Sampler
@@ -10,9 +11,20 @@ GROUPED_BATCHES = 25
 """Texts are sorted by length within so many batches: enough for little padding, few enough to stay random."""
 
 
-class LikeLengthBatches(Sampler[int]):
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One drawing of a training text. What chance makes of it follows from these numbers and the seed alone, so that a run
+    that goes on after a kill draws what it would have drawn."""
+
+    index: int
+    epoch: int = 0
+    copy: int = 0
+    """0 the first time in an epoch, 1 the second, …"""
+
+
+class LikeLengthBatches(Sampler[Draw]):
     """Texts in random order, but so that each batch holds texts of like length, and texts of one scenario together: what
-    two of them differ in is then seen side by side.
+    two of them differ in is then seen side by side. The order is the same for the same seed and ``epoch``.
 
     The batches themselves are shuffled, unlike those of transformers' ``LengthGroupedSampler``, which go from long to
     short within a stretch; what that gave here is in ``docs/model-selection.md``.
@@ -21,40 +33,48 @@ class LikeLengthBatches(Sampler[int]):
         lengths: one a text, in any unit.
         scenarios: one a text; an empty one is of no scenario.
         batch_size: texts a batch.
+        draws: how often an epoch draws each text; once each when left out.
+        seed: of the order.
     """
 
-    def __init__(self, lengths: Sequence[int], scenarios: Sequence[str], batch_size: int) -> None:
+    def __init__(
+        self, lengths: Sequence[int], scenarios: Sequence[str], batch_size: int, *, draws: Sequence[int] = (), seed: int = 0
+    ) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
-        of_scenario: dict[str, list[int]] = defaultdict(list)
-        for index, scenario in enumerate(scenarios):
-            of_scenario[scenario or f"#{index}"].append(index)
+        self.seed = seed
+        self.epoch = 0
+        """Set it before the texts of an epoch are drawn."""
+        of_scenario: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        for index, (scenario, times) in enumerate(zip(scenarios, draws or [1] * len(lengths), strict=True)):
+            for copy in range(times):
+                of_scenario[scenario or f"#{index}", copy].append((index, copy))
         self._groups = list(of_scenario.values())
+        self._length = sum(map(len, self._groups))
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return self._length
 
-    def __iter__(self) -> Iterator[int]:
-        batches: list[list[int]] = []
-        for stretch in self._stretches():
-            near = [index for group in sorted(stretch, key=self._mean_length) for index in group]
+    def __iter__(self) -> Iterator[Draw]:
+        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        batches: list[list[tuple[int, int]]] = []
+        for stretch in self._stretches(chance):
+            near = [draw for group in sorted(stretch, key=self._mean_length) for draw in group]
             batches += [near[i : i + self.batch_size] for i in range(0, len(near), self.batch_size)]
         full = [batch for batch in batches if len(batch) == self.batch_size]
-        for place in torch.randperm(len(full)).tolist():
-            yield from full[place]
-        for batch in batches:
-            if len(batch) < self.batch_size:
-                yield from batch
+        last = [batch for batch in batches if len(batch) < self.batch_size]
+        for batch in [full[place] for place in torch.randperm(len(full), generator=chance).tolist()] + last:
+            yield from (Draw(index, self.epoch, copy) for index, copy in batch)
 
-    def _stretches(self) -> Iterator[list[list[int]]]:
+    def _stretches(self, chance: torch.Generator) -> Iterator[list[list[tuple[int, int]]]]:
         """The groups in random order, cut where there are texts enough."""
-        stretch: list[list[int]] = []
-        for place in torch.randperm(len(self._groups)).tolist():
+        stretch: list[list[tuple[int, int]]] = []
+        for place in torch.randperm(len(self._groups), generator=chance).tolist():
             stretch.append(self._groups[place])
             if sum(map(len, stretch)) >= self.batch_size * GROUPED_BATCHES:
                 yield stretch
                 stretch = []
         yield stretch
 
-    def _mean_length(self, group: list[int]) -> float:
-        return sum(self.lengths[index] for index in group) / len(group)
+    def _mean_length(self, group: list[tuple[int, int]]) -> float:
+        return sum(self.lengths[index] for index, _ in group) / len(group)

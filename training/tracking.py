@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,12 @@ from mlflow.types import ColSpec, DataType, Schema
 
 import models
 from models.bundle import Bundle
-from models.example import Split
 from models.pyfunc_model import flat_row
 from models.registry import BUNDLE_ARTIFACT
 from models.runtime import Scorer
 from models.settings import ModelSettings
+from training.configuration import configuration_text
+from training.data import TrainingData
 from training.settings import TrainingSettings
 
 EXPERIMENT = "signaal"
@@ -37,23 +37,40 @@ PYFUNC_REQUIREMENTS = (
 )  # fmt: skip
 
 
-def start_run(settings: TrainingSettings, model_settings: ModelSettings) -> Any:
-    """An active MLflow run (a context manager) with the parameters logged."""
+def use_store(model_settings: ModelSettings) -> None:
+    """Let MLflow write to the store that the settings name, in our experiment."""
     mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(model_settings.mlflow_tracking_uri)
     mlflow.set_experiment(EXPERIMENT)
-    run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}")
-    mlflow.log_params(settings.model_dump(mode="json"))
+
+
+def start_run(settings: TrainingSettings, model_settings: ModelSettings, *, run_id: str | None = None, **how: Any) -> Any:
+    """An active MLflow run (a context manager) with the parameters and the whole configuration logged.
+
+    Args:
+        settings: the run's.
+        model_settings: which store.
+        run_id: of a run that goes on; its parameters are there already.
+        how: further arguments of ``mlflow.start_run``.
+    """
+    use_store(model_settings)
+    if run_id is not None:
+        return mlflow.start_run(run_id=run_id, **how)
+    run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}", **how)
+    sources = ", ".join(f"{source.path} × {source.share:g}" for source in settings.data)
+    mlflow.log_params({**settings.model_dump(mode="json", exclude={"search"}), "data": sources})
+    mlflow.log_text(configuration_text(settings), "config.yaml")
     return run
 
 
-def log_data(path: Path, digest: str, counts: Mapping[Split, int]) -> None:
-    """The dataset by its digest and size; its texts stay where they are."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow knows two names for a local file
-        source = resolve_dataset_source(path.resolve().as_uri())
-    mlflow.log_input(MetaDataset(source=source, name=path.name, digest=digest[:36]), context="training")
-    mlflow.log_params({"data_digest": digest, **{f"examples_{split}": count for split, count in counts.items()}})
+def log_data(data: TrainingData) -> None:
+    """The datasets by their digests, and their sizes; their texts stay where they are."""
+    for file in data.files:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow knows two names for a local file
+            source = resolve_dataset_source(file.path.resolve().as_uri())
+        mlflow.log_input(MetaDataset(source=source, name=file.path.name, digest=file.sha256[:36]), context="training")
+    mlflow.log_params({"data_digest": data.digest, **{f"examples_{split}": count for split, count in data.counts.items()}})
 
 
 def log_figures(figures: dict[str, Any], baselines: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The training loop: ``transformers.Trainer`` on the network, with two learning rates and small checkpoints."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,16 +10,27 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
 from models.base import base_encoder_folder
 from models.bundle import open_bundle
 from models.example import LabelledExample, Split
 from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model, use_fused_attention
 from models.taxonomy import Taxonomy
-from models.weights import start_from
+from models.weights import heads_only, start_from
 from models.windows import WindowMaker
-from training.dataset import WindowCollator, build_dataset, build_training_dataset, label_matrix
+from training.checkpoints import STATE, Clock, training_is_over
+from training.dataset import TrainingTexts, WindowCollator, build_dataset, label_matrix
+from training.errors import TrainingError
+from training.processes import backend, process_count
 from training.sampler import LikeLengthBatches
 from training.settings import TrainingSettings
 
@@ -33,14 +45,17 @@ class SignaalTrainer(Trainer):
 
     optimizer: torch.optim.Optimizer | None
 
-    def __init__(self, *args: Any, encoder_lr: float, head_lr: float, texts: list[LabelledExample], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, encoder_lr: float, head_lr: float, order: LikeLengthBatches, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._rates = {"encoder": encoder_lr, "head": head_lr}
-        self._texts = texts
+        self._order = order
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LikeLengthBatches:
-        lengths = [len(example.text) for example in self._texts]
-        return LikeLengthBatches(lengths, [example.scenario for example in self._texts], self.args.train_batch_size)
+        return self._order
+
+    def _run_epoch(self, *, epoch: int, **kwargs: Any) -> None:
+        self._order.epoch = epoch
+        super()._run_epoch(epoch=epoch, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -59,6 +74,8 @@ class SignaalTrainer(Trainer):
         return cast(SignaalModel, self.model)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if not self.args.should_save:  # another process does
+            return
         folder = Path(output_dir or cast(str, self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         trained = {n: p.detach().contiguous() for n, p in self._network.named_parameters() if p.requires_grad}
@@ -69,6 +86,11 @@ class SignaalTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(cast(str, self.state.best_model_checkpoint))
+
+    def take_best_of(self, checkpoint: Path) -> None:
+        """The weights that were best, of a run whose loop is over."""
+        self.state = TrainerState.load_from_json(str(checkpoint / STATE))
+        self._load_best_model()
 
 
 class MlflowCurves(TrainerCallback):
@@ -81,23 +103,49 @@ class MlflowCurves(TrainerCallback):
 
 
 def fine_tune(
-    splits: dict[Split, list[LabelledExample]], taxonomy: Taxonomy, settings: TrainingSettings, cache_dir: Path
+    splits: dict[Split, list[LabelledExample]],
+    taxonomy: Taxonomy,
+    settings: TrainingSettings,
+    cache_dir: Path,
+    *,
+    draws: Sequence[int] = (),
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> SignaalModel:
     """Fine-tune on the training split; returns the network of the epoch that was best on the validation split
-    (adapters not merged). Shows a progress bar; stops early."""
+    (adapters not merged). Shows a progress bar; stops early.
+
+    Args:
+        splits: the examples; test is not looked at.
+        taxonomy: the labels.
+        settings: the run's.
+        cache_dir: where base encoders are.
+        draws: how often an epoch draws each training text; once each when left out.
+        folder: where checkpoints go; ``checkpoints`` in the run's output when left out.
+        checkpoint: one that training goes on from.
+        callbacks: more of them.
+
+    Raises:
+        TrainingError: the batch cannot be dealt out to the processes.
+    """
     set_seed(settings.seed)
     base = base_encoder_folder(settings.base, cache_dir)
     maker = WindowMaker(base / "tokenizer.json")
-    train = build_training_dataset(splits["train"], taxonomy, maker, augment_share=settings.augment_share, seed=settings.seed)
-    validation = build_dataset(splits["validation"], taxonomy, maker)
-    model = build_model(base, taxonomy, settings)
-    weights = positive_weights(splits["train"], taxonomy, settings.max_label_weight)
-    steps = settings.max_steps if settings.max_steps > 0 else int(settings.epochs * -(-len(train) // settings.batch_size))
+    texts = splits["train"]
+    order = LikeLengthBatches(
+        [len(example.text) for example in texts],
+        [example.scenario for example in texts],
+        settings.batch_size,
+        draws=draws,
+        seed=settings.seed,
+    )
+    steps = settings.max_steps if settings.max_steps > 0 else int(settings.epochs * -(-len(order) // settings.batch_size))
     trainer = SignaalTrainer(
-        model=model,
+        model=build_model(base, taxonomy, settings),
         args=TrainingArguments(
-            output_dir=str(settings.output / "checkpoints"),
-            per_device_train_batch_size=settings.batch_size,
+            output_dir=str(folder or settings.output / "checkpoints"),
+            per_device_train_batch_size=_share_of_batch(settings.batch_size),
             per_device_eval_batch_size=32,
             num_train_epochs=settings.epochs,
             max_steps=settings.max_steps,
@@ -107,7 +155,8 @@ def fine_tune(
             max_grad_norm=1.0,
             eval_strategy="epoch",
             save_strategy="epoch",
-            save_total_limit=1,
+            save_total_limit=2,
+            restore_callback_states_from_checkpoint=True,
             load_best_model_at_end=True,
             metric_for_best_model="mean_average_precision",
             logging_steps=10,
@@ -116,18 +165,39 @@ def fine_tune(
             label_names=["labels"],
             report_to="none",
             dataloader_pin_memory=torch.cuda.is_available(),
+            use_cpu=not torch.cuda.is_available(),
+            ddp_backend=backend().get("backend"),
         ),
-        train_dataset=train,
-        eval_dataset=validation,
-        data_collator=WindowCollator(maker.pad_id, weights, settings.hard_negative_weight),
+        train_dataset=TrainingTexts(texts, taxonomy, maker, augment_share=settings.augment_share, seed=settings.seed),
+        eval_dataset=build_dataset(splits["validation"], taxonomy, maker),
+        data_collator=WindowCollator(
+            maker.pad_id, positive_weights(texts, taxonomy, settings.max_label_weight), settings.hard_negative_weight
+        ),
         compute_metrics=_validation_metrics(len(taxonomy.indicators)),
-        callbacks=[EarlyStoppingCallback(settings.patience), MlflowCurves()],
+        callbacks=[
+            EarlyStoppingCallback(settings.patience),
+            Clock(settings.minutes, settings.checkpoint_minutes),
+            MlflowCurves(),
+            *callbacks,
+        ],
         encoder_lr=settings.encoder_lr,
         head_lr=settings.head_lr,
-        texts=splits["train"],
+        order=order,
     )
-    trainer.train()
+    if checkpoint is not None and training_is_over(checkpoint):
+        trainer.take_best_of(checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if mlflow.active_run():
+        mlflow.log_metric("validation/mean_average_precision", trainer.state.best_metric or 0.0)
     return trainer._network.eval()
+
+
+def _share_of_batch(batch_size: int) -> int:
+    """Examples a step of each process."""
+    if batch_size % process_count():
+        raise TrainingError(f"A batch of {batch_size} cannot be dealt out to {process_count()} processes: change batch_size.")
+    return batch_size // process_count()
 
 
 def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings) -> SignaalModel:
@@ -136,17 +206,21 @@ def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings) -> S
         labels=list(taxonomy.label_ids),
         document_types=list(taxonomy.document_type_ids),
         evidence_weight=settings.evidence_weight,
+        document_type_weight=settings.document_type_weight,
         contrast_weight=settings.contrast_weight,
         head_dropout=settings.dropout,
         keys_to_ignore_at_inference=NOT_FOR_METRICS,
     )
     model = use_fused_attention(new_model(base, config, layers=settings.layers))
+    source = open_bundle(settings.start_from).folder if settings.start_from is not None else None
+    if settings.method == "head":
+        return heads_only(model, source)
     if settings.method == "full":
         freeze_embeddings(model)
     else:
         add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout)
-    if settings.start_from is not None:
-        start_from(model, open_bundle(settings.start_from).folder)
+    if source is not None:
+        start_from(model, source)
     return model
 
 

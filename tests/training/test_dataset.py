@@ -7,7 +7,8 @@ from models.example import LabelledExample, Span
 from models.network import FREE
 from models.taxonomy import packaged_taxonomy
 from models.windows import WindowMaker
-from training.dataset import WindowCollator, build_dataset, build_training_dataset, label_matrix
+from training.dataset import TrainingTexts, WindowCollator, build_dataset, label_matrix
+from training.sampler import Draw
 
 TAXONOMY = packaged_taxonomy()
 DEBT = TAXONOMY.label_ids.index("debt_or_fees")
@@ -71,8 +72,10 @@ def test_label_matrix_follows_the_taxonomy() -> None:
 
 def test_training_texts_are_drawn_anew_each_time_and_their_labels_stay(maker: WindowMaker) -> None:
     one = example(labels=["debt_or_fees"], spans=[marked(TEXT, "comes off your pay")], lang="en")
-    data = build_training_dataset([one], TAXONOMY, maker, augment_share=1.0, seed=1)
-    drawn = [data[0]["windows"] for _ in range(12)]
+    data = TrainingTexts([one], TAXONOMY, maker, augment_share=1.0, seed=1)
+    draws = [Draw(0, epoch, copy) for epoch in range(6) for copy in range(2)]
+    drawn = [data[draw]["windows"] for draw in draws]
+    assert drawn == [data[draw]["windows"] for draw in draws], "a run that goes on draws what it would have drawn"
     assert len({tuple(row["input_ids"]) for rows in drawn for row in rows}) > 3
     for rows in drawn:
         assert [row["labels"][DEBT] for row in rows] == [1.0]

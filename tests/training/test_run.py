@@ -13,6 +13,7 @@ from models.runtime import Scorer
 from models.settings import ModelSettings
 from tests.conftest import STEPS, SmallRun
 from training.cli import main
+from training.configuration import load_settings
 
 
 def test_a_run_leaves_a_sealed_bundle_that_scores(small_run: SmallRun) -> None:
@@ -127,3 +128,13 @@ def test_recalibrating_keeps_the_weights_and_fits_the_rest_anew(
     assert new.weights_digest == old.weights_digest
     assert new.calibration == old.calibration, "the same data gives the same fit"
     assert (new.identity.version, new.identity.run_id == old.identity.run_id) == ("again", False)
+
+
+def test_a_bundle_says_how_it_was_trained_and_with_which_data(small_run: SmallRun) -> None:
+    how = json.loads((small_run.result.bundle.folder / "training.json").read_text())
+    assert (how["method"], how["max_steps"], how["seed"]) == ("lora", STEPS, 17)
+    assert how["data"] == [{"file": "corpus.jsonl", "sha256": sha256_of(small_run.data), "share": 1.0}]
+    assert str(small_run.folder) not in json.dumps(how), "no place of the machine that trained"
+    client = MlflowClient(small_run.settings.mlflow_tracking_uri)
+    client.download_artifacts(small_run.result.bundle.manifest.run_id, "config.yaml", str(small_run.folder))
+    assert load_settings(small_run.folder / "config.yaml").max_steps == STEPS

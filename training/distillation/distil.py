@@ -22,8 +22,9 @@ from training.distillation.settings import DistillationSettings
 from training.distillation.student import new_student, picked_layers
 from training.distillation.teaching import teach
 from training.evaluation import figures
-from training.run import STARTED_FROM, TRAINING_FILE, RunResult, finish, score_with_progress
-from training.settings import TrainingSettings
+from training.fitting import STARTED_FROM, TRAINING_FILE
+from training.run import RunResult, finish, score_with_progress
+from training.settings import DataSource, TrainingSettings
 from training.tracking import log_data, start_run
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def distil(teacher: Bundle, settings: DistillationSettings, model_settings: Mode
     data = load_data(settings.data, teacher.taxonomy)
     base = teacher.manifest.base
     as_run = TrainingSettings(
-        data=settings.data,
+        data=(DataSource(path=settings.data),),
         output=settings.output,
         base=base.name,
         layers=settings.layers,
@@ -66,14 +67,15 @@ def distil(teacher: Bundle, settings: DistillationSettings, model_settings: Mode
     with start_run(as_run, model_settings) as active:
         mlflow.set_tag("distilled_from", teacher.digest)
         mlflow.log_params({f"distil_{name}": value for name, value in settings.model_dump(mode="json").items()})
-        log_data(settings.data, data.digest, data.counts)
+        log_data(data)
         folder = settings.output / f"bundle-{active.info.run_id[:8]}"
         shutil.rmtree(folder, ignore_errors=True)
         _make_student(folder, teacher, data, settings, model_settings)
         shutil.copyfile(teacher.folder / "taxonomy.yaml", folder / "taxonomy.yaml")
         layers = ", ".join(str(layer + 1) for layer in picked)
         how = {
-            **as_run.model_dump(mode="json", exclude={"data", "output", "start_from"}),
+            **as_run.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"}),
+            "data": [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files],
             STARTED_FROM: f"layers {layers} of {teacher.identity}, which also taught it",
             "distillation": settings.model_dump(mode="json", exclude={"data", "output"}),
         }

@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from training.cli import app
+from training.configuration import configuration_text, load_settings, parse_changes
+from training.errors import ConfigurationError
+from training.settings import DataSource, TrainingSettings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "signaal.yaml"
+
+
+def complaint(file: Path, text: str, **changes: object) -> str:
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as error:
+        load_settings(file, changes)
+    return str(error.value)
+
+
+def test_init_writes_every_setting_with_its_description_and_loads_to_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    assert CliRunner().invoke(app, ["init", str(file)]).exit_code == 0
+    assert load_settings(file) == TrainingSettings()
+    words = " ".join(file.read_text().replace("#", " ").split())
+    for name, field in (*TrainingSettings.model_fields.items(), *DataSource.model_fields.items()):
+        assert field.description
+        assert f"{name}:" in words
+        assert " ".join(field.description.split()) in words
+    written = file.read_text()
+    again = CliRunner().invoke(app, ["init", str(file)])
+    assert "is there already" in str(again.exception)
+    assert file.read_text() == written
+
+
+@pytest.mark.parametrize("comments", [True, False])
+def test_a_written_configuration_loads_to_what_was_written(file: Path, comments: bool) -> None:
+    settings = TrainingSettings(
+        data=(DataSource(path=Path("a b.jsonl"), share=0.5), DataSource(path=Path("é: #.jsonl"))),  # type: ignore[arg-type]
+        seeds=(1, 2),
+        encoder_lr=5e-5,
+        start_from=Path("models/released"),
+        version="1.0",
+        model_name="yes",
+        minutes=2.5,
+    )
+    file.write_text(configuration_text(settings, comments=comments), encoding="utf-8")
+    assert load_settings(file) == settings
+
+
+def test_an_unknown_setting_is_refused_with_its_line_and_a_suggestion(file: Path) -> None:
+    message = complaint(file, "epochs: 3\n\n# a comment\nlora_rnak: 8\ndata:\n  - path: a.jsonl\n    shre: 2\n")
+    assert f"{file}:4: there is no setting 'lora_rnak'. Did you mean 'lora_rank'?" in message
+    assert f"{file}:7: there is no setting 'data.0.shre'. Did you mean 'share'?" in message
+    assert "signaal-train init" in complaint(file, "zzz: 1\n")
+
+
+def test_a_wrong_value_is_refused_with_its_line(file: Path) -> None:
+    message = complaint(file, "method: loar\nepochs: -1\nseeds: [1, two]\ndata:\n- share: 1\n")
+    assert f"{file}:1: method: it should be 'lora', 'full' or 'head'; it is 'loar'." in message
+    assert f"{file}:2: epochs: it should be greater than 0; it is -1." in message
+    assert f"{file}:3: seeds.1:" in message
+    assert f"{file}:5: data.0.path is missing." in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs: 1\nepochs: 2\n", ":2: 'epochs' is set twice, here and in line 1"),
+        ("epochs: [1\n", ":2: this is not YAML"),
+        ("- epochs\n", ":1: a configuration is a list of settings"),
+        ("? [a]\n: 1\n", ":1: a name is expected"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(file: Path, text: str, message: str) -> None:
+    assert message in complaint(file, text)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Cannot read the configuration"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+def test_the_command_line_goes_before_the_environment_and_that_before_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("epochs: 1\nlora_rank: 1\nseed: 1\n")
+    monkeypatch.setenv("SIGNAAL_TRAIN_EPOCHS", "2")
+    monkeypatch.setenv("SIGNAAL_TRAIN_LORA_RANK", "2")
+    monkeypatch.setenv("SIGNAAL_TRAIN_DATA", "from-environment.jsonl")
+    settings = load_settings(file, parse_changes(["epochs=3", "encoder_lr=5e-5", "seeds=[4, 5]"]))
+    assert (settings.epochs, settings.lora_rank, settings.seed) == (3, 2, 1)
+    assert (settings.encoder_lr, settings.seeds) == (5e-5, (4, 5))
+    assert settings.data == (DataSource(path=Path("from-environment.jsonl")),)
+
+
+def test_what_is_wrong_elsewhere_is_said_to_be_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNAAL_TRAIN_BATCH_SIZE", "0")
+    message = complaint(file, "epochs: 1\n", epochz=3)
+    assert "on the command line: there is no setting 'epochz'. Did you mean 'epochs'?" in message
+    assert "SIGNAAL_TRAIN_BATCH_SIZE: batch_size: it should be greater than or equal to 1" in message
+    with pytest.raises(ConfigurationError, match="write it as key=value"):
+        parse_changes(["epochs"])
+
+
+def test_data_may_be_a_file_or_several_with_shares(file: Path) -> None:
+    file.write_text("data: a.jsonl\n")
+    assert load_settings(file).data == (DataSource(path=Path("a.jsonl")),)
+    file.write_text("data:\n- a.jsonl\n- {path: b.jsonl, share: 0.5}\n")
+    assert load_settings(file).data == (DataSource(path=Path("a.jsonl")), DataSource(path=Path("b.jsonl"), share=0.5))

@@ -1,0 +1,125 @@
+"""The search on the few-layer network: real trials, a real study, a real MLflow store."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import optuna
+import pytest
+from mlflow.tracking import MlflowClient
+from optuna.trial import TrialState
+
+from models.settings import ModelSettings
+from tests.training.small_data import write_small_data
+from training.configuration import load_settings
+from training.errors import ConfigurationError, TrainingError
+from training.search import SCORE, STUDY, Watch, search, suggest
+from training.settings import Dimension, TrainingSettings
+
+SPACE = {"head_lr": {"low": 1e-4, "high": 1e-2, "log": True}, "lora_rank": {"choices": [4, 16]}}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingSettings:
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "data": write_small_data(tmp_path / "data.jsonl", texts=16),
+        "output": tmp_path / "runs",
+        "layers": 1,
+        "max_steps": 2,
+        "search": {"space": SPACE, "startup_trials": 2, "trials": 2, "minutes": 30},
+    }
+    return load_settings(None, changes)
+
+
+def with_search(settings: TrainingSettings, **changes: object) -> TrainingSettings:
+    return settings.model_copy(update={"search": settings.search.model_copy(update=changes)})
+
+
+def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_the_best(
+    settings: TrainingSettings, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    store = model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
+    first = search(settings, store)
+    assert [trial.state for trial in first.trials] == [TrialState.COMPLETE] * 2
+    assert first.trials[0].params == {"head_lr": settings.head_lr, "lora_rank": settings.lora_rank}
+
+    # As if its process had been killed in a trial: the trial is given up, and its values are tried again.
+    study = optuna.load_study(study_name=STUDY, storage=f"sqlite:///{settings.output}/search-default/study.db")
+    lost = study.ask(
+        {
+            "head_lr": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+            "lora_rank": optuna.distributions.CategoricalDistribution((4, 16)),
+        }
+    )
+    second = search(with_search(settings, trials=4), store)
+    assert [trial.state for trial in second.trials] == [*[TrialState.COMPLETE] * 2, TrialState.FAIL, TrialState.COMPLETE]
+    assert second.trials[3].params == lost.params
+    assert second.best.value == max(trial.value for trial in second.trials if trial.value is not None)
+    assert [trial.number for trial in second.trials] == [0, 1, 2, 3]
+
+    best = load_settings(second.config)
+    assert {name: getattr(best, name) for name in SPACE} == pytest.approx(second.best.params)
+    assert best.model_copy(update=second.trials[0].params) == with_search(settings, trials=4)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in second.plots)
+    assert len(second.plots) == 3
+
+    client = MlflowClient(store.mlflow_tracking_uri)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "signaal"]
+    runs = client.search_runs([experiment.experiment_id])
+    (outer,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    inner = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == outer.info.run_id]
+    assert len(inner) == 3, "a killed trial's run would be the fourth"
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert outer.data.metrics["best/mean_average_precision"] == pytest.approx(second.best.value)
+
+    with pytest.raises(TrainingError, match="had other data or settings"):
+        search(settings.model_copy(update={"batch_size": 4}), store)
+    with pytest.raises(TrainingError, match="No trial came to its end"):
+        search(with_search(settings, minutes=1e-6), store, name="hurried")
+    mlflow.end_run()
+
+
+def test_what_is_not_promising_stops_early_and_so_does_what_time_runs_out_for() -> None:
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2))
+    step = SimpleNamespace(global_step=1, max_steps=9)
+    for score in (0.5, 0.6):
+        watch = Watch(study.ask(), deadline=float("inf"))
+        watch.on_evaluate(None, step, None, metrics={SCORE: score})  # type: ignore[arg-type]
+        watch.on_evaluate(None, step, None, metrics={SCORE: score - 0.2})  # type: ignore[arg-type]
+        assert watch.best == score, "the best epoch counts, as in a run"
+        study.tell(watch.trial, watch.best)
+    worse = Watch(study.ask(), deadline=0)
+    with pytest.raises(optuna.TrialPruned, match="not promising after 1 epochs"):
+        worse.on_evaluate(None, step, None, metrics={SCORE: 0.1})  # type: ignore[arg-type]
+    with pytest.raises(optuna.TrialPruned, match="time is over"):
+        worse.on_step_end(None, step, None)  # type: ignore[arg-type]
+    step.global_step = 9
+    worse.on_step_end(None, step, None)  # type: ignore[arg-type]
+
+
+def test_values_are_of_the_settings_type() -> None:
+    trial = optuna.create_study().ask()
+    assert isinstance(suggest(trial, "lora_alpha", Dimension(low=8, high=64)), int)
+    assert isinstance(suggest(trial, "layers", Dimension(low=1, high=3)), int)
+    assert isinstance(suggest(trial, "dropout", Dimension(low=0, high=0.5)), float)
+    assert suggest(trial, "method", Dimension(choices=("lora", "head"))) in ("lora", "head")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("{lora_rnak: {choices: [1]}}", "did you mean 'lora_rank'"),
+        ("{seed: {low: 1, high: 3}}", "'seed' cannot be searched"),
+        ("{dropout: {low: 0.5, high: 0.1}}", "low below high"),
+        ("{dropout: {low: 0, high: 0.1, log: true}}", "low must be above 0"),
+        ("{dropout: {low: 0, choices: [0.1]}}", "either choices"),
+        ("{dropout: {hgih: 0}}", "Did you mean 'high'"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused(tmp_path: Path, space: str, message: str) -> None:
+    file = tmp_path / "signaal.yaml"
+    file.write_text(f"epochs: 1\nsearch:\n  space: {space}\n")
+    with pytest.raises(ConfigurationError, match=message) as error:
+        load_settings(file)
+    assert str(error.value).startswith((f"{file}:2: ", f"{file}:3: "))

@@ -1,0 +1,134 @@
+"""Checkpoints: what a run that was killed goes on from.
+
+``OUTPUT/checkpoints-RUN/`` holds the run's configuration (``config.yaml``), its id and the digest of its data
+(``run.json``), and ``checkpoint-STEP/`` folders, of which the last and the best stay. It goes when the run has its bundle.
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+from training.configuration import configuration_text, load_settings
+from training.errors import TrainingError
+from training.processes import from_first
+from training.settings import TrainingSettings
+
+STATE = "trainer_state.json"
+"""Transformers writes it last, so a checkpoint that has it is whole."""
+
+
+class RunFolder:
+    """The folder of a run that may have to go on later.
+
+    Args:
+        output: where runs leave things.
+        run_id: the run's id in MLflow.
+    """
+
+    def __init__(self, output: Path, run_id: str) -> None:
+        self.path = (output / f"checkpoints-{run_id[:8]}").resolve()
+
+    def begin(self, settings: TrainingSettings, run_id: str, data_digest: str) -> None:
+        """Write down what the run is, so that it can go on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "config.yaml").write_text(configuration_text(settings, comments=False), encoding="utf-8")
+        (self.path / "run.json").write_text(json.dumps({"run_id": run_id, "data_digest": data_digest}), encoding="utf-8")
+
+    def remove(self) -> None:
+        """The run is finished: nothing is left to go on from."""
+        shutil.rmtree(self.path)
+
+    @property
+    def data_digest(self) -> str:
+        """Of the data that the run began with."""
+        return str(json.loads((self.path / "run.json").read_text(encoding="utf-8"))["data_digest"])
+
+    def last_checkpoint(self) -> Path | None:
+        """The latest checkpoint that is whole; None when there is none."""
+        steps = sorted(self.path.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), reverse=True)
+        return next((folder for folder in steps if _state(folder)), None)
+
+
+def training_is_over(checkpoint: Path) -> bool:
+    """Whether the loop had stopped when the checkpoint was made: nothing is left but to take the best."""
+    state = _state(checkpoint)
+    stopped = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
+    return bool(stopped) or state["global_step"] >= state["max_steps"]
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((checkpoint / STATE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def interrupted(run: str, output: Path) -> tuple[TrainingSettings, str]:
+    """Settings and run id of a run that was killed.
+
+    Args:
+        run: the run's id in MLflow, its first eight characters, or its checkpoint folder.
+        output: where runs leave things.
+
+    Raises:
+        TrainingError: there is no such run, or it is finished.
+    """
+    folder = Path(run) if (Path(run) / "run.json").is_file() else RunFolder(output, run).path
+    try:
+        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        there = ", ".join(sorted(path.name.removeprefix("checkpoints-") for path in output.glob("checkpoints-*"))) or "none"
+        raise TrainingError(
+            f"There is no interrupted run {run!r} in {output} (a finished one has no checkpoints left). Those there are: {there}."
+        ) from error
+    return load_settings(folder / "config.yaml"), known["run_id"]
+
+
+class Clock(TrainerCallback, ExportableState):
+    """Ends training when its minutes are over, and asks for checkpoints within an epoch. The first process's clock holds.
+
+    Args:
+        minutes: how long training may take in all, over interruptions; None for no limit.
+        checkpoint_minutes: at least so long between checkpoints within an epoch.
+    """
+
+    def __init__(self, minutes: float | None, checkpoint_minutes: float) -> None:
+        self.minutes = minutes
+        self.checkpoint_minutes = checkpoint_minutes
+        self.spent = 0.0
+        """Minutes of training before this process began."""
+        self.begun = self.saved = time.monotonic()
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.begun = self.saved = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        now = time.monotonic()
+        over, due = from_first(
+            (
+                self.minutes is not None and self._minutes(now) >= self.minutes,
+                now - self.saved >= self.checkpoint_minutes * 60,
+            )
+        )
+        if over:
+            control.should_training_stop = True
+        # An epoch's end is evaluated and saved by itself; a checkpoint just before would hide that this is still to be done.
+        if due and not control.should_training_stop and state.global_step % len(kwargs["train_dataloader"]) != 0:
+            control.should_save = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.saved = time.monotonic()
+
+    def _minutes(self, now: float) -> float:
+        return self.spent + (now - self.begun) / 60
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "args": {"minutes": self.minutes, "checkpoint_minutes": self.checkpoint_minutes},
+            "attributes": {"spent": self._minutes(time.monotonic())},
+        }

@@ -1,0 +1,214 @@
+"""The configuration file of a run: YAML, read with line numbers, so that an error says where it is.
+
+A value comes from the command line, else from the environment (``SIGNAAL_TRAIN_*``), else from the file, else it is the
+default of ``training.settings``, whose descriptions are also the comments of the file that ``signaal-train init`` writes.
+"""
+
+import difflib
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource, SettingsError
+
+from training.errors import ConfigurationError
+from training.settings import HEADINGS, TrainingSettings
+
+Where = tuple[str | int, ...]
+"""A place in the configuration: keys and list indices, outermost first."""
+
+WIDTH = 110
+
+
+def load_settings(file: Path | None = None, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
+    """The settings of a run.
+
+    Args:
+        file: a configuration file; None when there is none.
+        changes: what the command line says: a setting, or ``outer.inner``, to its value.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or something in it, the environment or ``changes`` is wrong; the message
+            names every place.
+    """
+    values, lines = _read(file) if file else ({}, {})
+    environment = _environment()
+    merged = {**values, **environment}
+    for name, value in (changes or {}).items():
+        _put(merged, name, value)
+    try:
+        return TrainingSettings(**merged)
+    except ValidationError as error:
+
+        def place(loc: Where) -> str:
+            dotted = ".".join(map(str, loc))
+            if any(dotted == name or dotted.startswith(f"{name}.") for name in changes or {}):
+                return "on the command line"
+            if loc and loc[0] in environment:
+                return f"{TrainingSettings.model_config['env_prefix']}{str(loc[0]).upper()}"
+            line = next((lines[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in lines), 1)
+            return f"{file}:{line}"
+
+        problems = (f"{place(problem['loc'])}: {_explained(problem)}" for problem in error.errors())
+        raise ConfigurationError("\n".join(problems)) from error
+
+
+def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
+    """``key=value`` (the value as YAML has it) to what ``load_settings`` takes.
+
+    Raises:
+        ConfigurationError: one is not of that form.
+    """
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name.strip():
+            raise ConfigurationError(f"--set {assignment}: write it as key=value.")
+        try:
+            changes[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"--set {assignment}: the value is not YAML.") from error
+    return changes
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    *outer, last = name.split(".")
+    for part in outer:
+        inner = values.get(part) or {}
+        if not isinstance(inner, Mapping):
+            raise ConfigurationError(f"--set {name}: {part} has no settings inside; give it a whole new value.")
+        values[part] = dict(inner)
+        values = values[part]
+    values[last] = value
+
+
+def _environment() -> dict[str, Any]:
+    try:
+        return EnvSettingsSource(TrainingSettings)()
+    except SettingsError as error:
+        raise ConfigurationError(f"The environment: {error}.") from error
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[Where, int]]:
+    """The file's content, and the line of every key and item in it."""
+    try:
+        loader = yaml.SafeLoader(file.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        lines = dict(_lines(node, (), file)) if node else {}
+        content = loader.construct_document(node) if node else {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"Cannot read the configuration {file}: {reason}.") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{file}:{line}: this is not YAML: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{file}: this is not YAML: {error}.") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{file}:1: a configuration is a list of settings, one a line: 'name: value'.")
+    return content, lines
+
+
+def _lines(node: yaml.Node, where: Where, file: Path) -> Iterator[tuple[Where, int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigurationError(f"{file}:{line}: a name is expected here.")
+            if key.value in seen:
+                raise ConfigurationError(f"{file}:{line}: {key.value!r} is set twice, here and in line {seen[key.value]}.")
+            seen[key.value] = line
+            yield (*where, key.value), line
+            yield from _lines(value, (*where, key.value), file)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*where, index), item.start_mark.line + 1
+            yield from _lines(item, (*where, index), file)
+
+
+def _explained(problem: ErrorDetails) -> str:
+    """What is wrong, for a person."""
+    loc = problem["loc"]
+    name = ".".join(map(str, loc))
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(loc[-1]), _known_at(loc[:-1]), n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "'signaal-train init' writes a file with all that there are."
+        return f"there is no setting {name!r}. {hint}"
+    if problem["type"] == "missing":
+        return f"{name} is missing."
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    given = problem["input"]
+    return f"{name}: {message}{f'; it is {given!r}' if isinstance(given, str | int | float) else ''}."
+
+
+def _known_at(where: Where) -> list[str]:
+    """Names of the settings at a place."""
+    model: type[BaseModel] = TrainingSettings
+    for part in where:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(iter(_models_in(model.model_fields[part].annotation)), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def configuration_text(settings: TrainingSettings, *, comments: bool = True) -> str:
+    """A configuration file with every setting; ``load_settings`` of it gives the same settings.
+
+    Args:
+        settings: what it says.
+        comments: with the description of every setting above it, and headings.
+    """
+    if not comments:
+        return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    title = "A run of signaal-train: signaal-train run FILE. What is left out has its default; --set name=value overrides a line."
+    return "\n".join([*_comment(title, ""), *_written(settings, "")]) + "\n"
+
+
+def _written(model: BaseModel, indent: str) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        if isinstance(model, TrainingSettings) and name in HEADINGS:
+            yield f"\n# ---- {HEADINGS[name]} {'-' * (WIDTH - 8 - len(HEADINGS[name]))}\n"
+        yield from _comment(field.description or "", indent)
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield f"{indent}{name}:"
+            yield from _written(value, indent + "  ")
+        elif isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from (
+                f"{indent}  {key}: {_flow(one.model_dump(mode='json', exclude_defaults=True))}" for key, one in value.items()
+            )
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            yield f"{indent}{name}:"
+            for item in value:
+                yield f"{indent}  -"
+                yield from _written(item, indent + "    ")
+        else:
+            yield f"{indent}{name}: {_flow(model.model_dump(mode='json', include={name})[name])}"
+
+
+def _flow(value: Any) -> str:
+    """YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10_000)
+    return text.rstrip().removesuffix("...").rstrip()
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")

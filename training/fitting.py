@@ -1,0 +1,77 @@
+"""The part of a run that trains: from data to saved weights, over interruptions."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from models.base import base_encoder_folder, sha256_of
+from models.bundle import BaseReference, open_bundle
+from models.network import SignaalModel
+from models.settings import ModelSettings
+from models.taxonomy import PACKAGED, Taxonomy
+from models.weights import save_weights
+from training.checkpoints import RunFolder
+from training.data import TrainingData
+from training.processes import from_first
+from training.settings import TrainingSettings
+from training.trainer import fine_tune
+
+log = logging.getLogger(__name__)
+
+TRAINING_FILE = "training.json"
+"""In a bundle: the settings that decided its weights."""
+STARTED_FROM = "started_from"
+"""In that file: the bundle whose weights training started from, if any."""
+
+
+def fit(
+    folder: Path | None,
+    run_id: str,
+    data: TrainingData,
+    taxonomy: Taxonomy,
+    settings: TrainingSettings,
+    model_settings: ModelSettings,
+) -> BaseReference:
+    """Fine-tune from the last checkpoint there is, and save; the network itself is let go, because building its graph needs
+    the memory.
+
+    Args:
+        folder: where the bundle's weights go; None in a process that only helps to train.
+        run_id: of the run in MLflow.
+        data: what it learns from.
+        taxonomy: the labels.
+        settings: the run's.
+        model_settings: where base encoders are.
+    """
+    kept = RunFolder(settings.output, run_id)
+    checkpoint = from_first(kept.last_checkpoint())
+    if checkpoint:
+        log.info("Going on from %s.", checkpoint.name)
+    model = fine_tune(
+        data.splits,
+        taxonomy,
+        settings,
+        model_settings.cache_dir,
+        draws=data.draws,
+        folder=kept.path,
+        checkpoint=checkpoint,
+    )
+    tokenizer = base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json"
+    layers = model.encoder.config.num_hidden_layers
+    if folder is not None:
+        _save(model, folder, data, settings)
+    return BaseReference(name=settings.base, tokenizer_sha256=sha256_of(tokenizer), layers=layers)
+
+
+def _save(model: SignaalModel, folder: Path, data: TrainingData, settings: TrainingSettings) -> None:
+    """The weights, and how they came to be: the configuration, with the data by digest instead of by place."""
+    started = open_bundle(settings.start_from) if settings.start_from is not None else None
+    whole_before = started is not None and "encoder.safetensors" in started.manifest.files
+    save_weights(model, folder, encoder_as_base=settings.method == "head" and not whole_before)
+    shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
+    how = settings.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"})
+    how["data"] = [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files]
+    if started is not None:
+        how[STARTED_FROM] = str(started.identity)
+    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")

@@ -1,0 +1,258 @@
+"""Hyper-parameter search: Optuna proposes settings, short runs say what they are worth on the validation split.
+
+Proposals come from TPE (Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization"); the first trial is the
+configuration as it is, so that the best is never worse than what there was. The study is an SQLite file beside its results: a
+search that was killed goes on. The test split is not looked at.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import mlflow
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from models.settings import ModelSettings
+from models.taxonomy import packaged_taxonomy
+from training.configuration import configuration_text
+from training.data import TrainingData, load_sources
+from training.errors import TrainingError
+from training.processes import process_count
+from training.settings import Dimension, TrainingSettings
+from training.tracking import log_data, start_run
+from training.trainer import fine_tune
+
+log = logging.getLogger(__name__)
+
+SCORE = "eval_mean_average_precision"
+STUDY = "signaal"
+BEST_FILE = "best.yaml"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found."""
+
+    trials: list[FrozenTrial]
+    """All, in the order in which they were begun."""
+    best: FrozenTrial
+    config: Path
+    """A configuration file with the best values."""
+    plots: list[Path]
+
+
+def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: str = "default") -> SearchResult:
+    """Search ``settings.search.space`` for the best validation score (mean average precision) until the time is over.
+
+    Args:
+        settings: the configuration that the trials change.
+        model_settings: where models are, and the MLflow store.
+        name: of the search; one that is there in ``settings.output`` goes on.
+
+    Raises:
+        TrainingError: the search that is there had other data or settings, no trial came to an end in time, or several
+            processes were started.
+        ExampleError: the data cannot be used.
+    """
+    if process_count() > 1:
+        raise TrainingError("A search runs in one process: start it without torchrun.")
+    started = time.monotonic()
+    taxonomy = packaged_taxonomy()
+    data = load_sources(settings.data, taxonomy, seed=settings.seed)
+    folder = settings.output / f"search-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    study = _study(folder, settings, data)
+    with start_run(settings, model_settings, run_id=study.user_attrs.get("run_id")) as outer:
+        if "run_id" not in study.user_attrs:
+            log_data(data)
+            study.set_user_attr("run_id", outer.info.run_id)
+        mlflow.set_tag("search", name)
+
+        def objective(trial: Trial) -> float:
+            return _score(trial, settings, model_settings, data, folder / "checkpoints", deadline)
+
+        budget = settings.search.minutes * 60 - (time.monotonic() - started)
+        deadline = time.monotonic() + budget
+        done = len([t for t in study.trials if t.state.is_finished()])
+        left = None if settings.search.trials is None else max(settings.search.trials - done, 0)
+        study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say])
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return _finish(study, settings, folder)
+
+
+def _study(folder: Path, settings: TrainingSettings, data: TrainingData) -> optuna.Study:
+    """The study in a folder: a new one, or the one that is there."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    wanted = settings.search
+    pruner: optuna.pruners.BasePruner
+    if wanted.pruner == "median":
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=wanted.startup_trials)
+    else:
+        pruner = optuna.pruners.HyperbandPruner(max_resource=max(int(settings.epochs), 1))
+    study = optuna.create_study(
+        storage=f"sqlite:///{folder.resolve()}/study.db",
+        study_name=STUDY,
+        direction="maximize",
+        pruner=pruner,
+        load_if_exists=True,
+    )
+    # A study that goes on must not draw its first numbers again.
+    study.sampler = optuna.samplers.TPESampler(
+        seed=settings.seed + len(study.trials), n_startup_trials=wanted.startup_trials, multivariate=True
+    )
+    fixed = settings.model_dump(mode="json", exclude={"data": True, "output": True, "search": {"minutes", "trials"}})
+    identity = hashlib.sha256(json.dumps([data.digest, fixed], sort_keys=True).encode()).hexdigest()
+    if study.user_attrs.setdefault("identity", identity) != identity:
+        raise TrainingError(f"The search in {folder} had other data or settings. Give this one another --name.")
+    study.set_user_attr("identity", identity)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # its process was killed
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    if not study.trials:
+        as_it_is = {name: getattr(settings, name) for name in wanted.space}
+        if all(wanted.space[name].holds(value) for name, value in as_it_is.items()):
+            study.enqueue_trial(as_it_is)
+    return study
+
+
+def _score(
+    trial: Trial,
+    settings: TrainingSettings,
+    model_settings: ModelSettings,
+    data: TrainingData,
+    scratch: Path,
+    deadline: float,
+) -> float:
+    """Best validation score of one trial.
+
+    Raises:
+        optuna.TrialPruned: it is not promising, or time is over.
+    """
+    chosen = {name: suggest(trial, name, dimension) for name, dimension in settings.search.space.items()}
+    tried = settings.model_copy(update=chosen)
+    watch = Watch(trial, deadline)
+    with mlflow.start_run(run_name=f"trial-{trial.number}", nested=True):
+        mlflow.log_params(chosen)
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            fine_tune(
+                data.splits,
+                packaged_taxonomy(),
+                tried,
+                model_settings.cache_dir,
+                draws=data.draws,
+                folder=scratch,
+                callbacks=[watch],
+            )
+        except optuna.TrialPruned as pruned:
+            mlflow.set_tag("pruned", str(pruned))
+            stopped = pruned
+        else:
+            return watch.best
+    raise stopped  # after the run has ended as it should: a trial that stops early has not failed
+
+
+def suggest(trial: Trial, name: str, dimension: Dimension) -> Any:
+    """A value for a setting, of the setting's own type."""
+    if dimension.choices:
+        return trial.suggest_categorical(name, dimension.choices)
+    assert dimension.low is not None
+    assert dimension.high is not None
+    if TrainingSettings.model_fields[name].annotation in (int, int | None):
+        return trial.suggest_int(name, int(dimension.low), int(dimension.high), log=dimension.log)
+    return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+
+
+class Watch(TrainerCallback):
+    """Tells Optuna the score after each epoch, and stops what is not promising, or what time runs out for.
+
+    Args:
+        trial: what is tried.
+        deadline: by ``time.monotonic``.
+    """
+
+    def __init__(self, trial: Trial, deadline: float) -> None:
+        self.trial = trial
+        self.deadline = deadline
+        self.scores: list[float] = []
+
+    @property
+    def best(self) -> float:
+        return max(self.scores)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.scores.append(float((metrics or {})[SCORE]))
+        self.trial.report(self.best, step=len(self.scores))
+        if state.global_step < state.max_steps and self.trial.should_prune():
+            raise optuna.TrialPruned(f"not promising after {len(self.scores)} epochs")
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if time.monotonic() > self.deadline and state.global_step < state.max_steps:
+            raise optuna.TrialPruned("the search's time is over")
+
+
+def _say(_: optuna.Study, trial: FrozenTrial) -> None:
+    score = max(trial.intermediate_values.values(), default=float("nan"))
+    log.info("Trial %d (%s): %.4f with %s.", trial.number, trial.state.name.lower(), score, trial.params)
+
+
+def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> SearchResult:
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    if not complete:
+        raise TrainingError(
+            f"No trial came to its end in {settings.search.minutes:g} minutes. Give --minutes more, or lower epochs; the search "
+            f"in {folder} goes on where it is."
+        )
+    best = study.best_trial
+    config = folder / BEST_FILE
+    config.write_text(configuration_text(settings.model_copy(update=best.params)), encoding="utf-8")
+    plots = draw(study, folder)
+    mlflow.log_metrics({"best/mean_average_precision": float(best.value or 0.0), "trials": len(study.trials)})
+    mlflow.set_tags(
+        {f"best/{name}": value for name, value in best.params.items()}
+    )  # tags, since a search that goes on finds others
+    for path in (config, *plots):
+        mlflow.log_artifact(str(path), "search")
+    return SearchResult(study.trials, best, config, plots)
+
+
+def draw(study: optuna.Study, folder: Path) -> list[Path]:
+    """Optuna's plots as PNG: the way to the best, the curves of the trials, score against each setting, and (from four
+    complete trials on) how much each setting mattered."""
+    shown = optuna.visualization.matplotlib
+    plots: dict[str, Callable[[optuna.Study], Any]] = {
+        "history": shown.plot_optimization_history,
+        "curves": shown.plot_intermediate_values,
+        "settings": shown.plot_slice,
+    }
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= 4:
+        plots["importance"] = shown.plot_param_importances
+    paths: list[Path] = []
+    for name, plot in plots.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            plot(study)
+        paths.append(folder / f"{name}.png")
+        plt.gcf().savefig(paths[-1], dpi=110, bbox_inches="tight")
+        plt.close("all")
+    return paths
