@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+from numpy.typing import NDArray
 
 from models.base import base_encoder_folder
 from models.settings import ModelSettings
@@ -61,8 +63,7 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
         log.warning("%s:%d is not used: %s", data, bad.number, bad.reason)
     task = Task.of(records.examples, settings.task)
     made = complete_splits(records.examples, settings.split_seed)
-    folder = settings.output / data.stem
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _emptied(settings.output / data.stem)
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     base_folder = base_encoder_folder(settings.base, model_settings.cache_dir)
     maker = window_maker(base_folder, settings.max_tokens)
@@ -102,6 +103,16 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
     return BenchmarkResult(report, facts)
 
 
+def _emptied(folder: Path) -> Path:
+    """The folder, without what an earlier benchmark left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for network in folder.glob("network-*"):
+        shutil.rmtree(network)
+    for predictions in folder.glob("predictions-*.jsonl"):
+        predictions.unlink()
+    return folder
+
+
 def _in_words(facts: dict[str, Any]) -> str:
     texts = ", ".join(f"{count} {split}" for split, count in facts["data"]["texts"].items())
     kind = "exactly one label a text" if facts["task"]["single"] else "any number of labels a text"
@@ -124,7 +135,7 @@ def _train_once(
     mlflow.log_param("seed", seed)
     validation, test = tokens["validation"], tokens["test"]
 
-    def score(logits: Any) -> float:
+    def score(logits: NDArray[np.float32]) -> float:
         decisions = Decisions.fitted(task, logits, validation.truth)
         scores = overall(Outcome(decisions.decide(logits), validation.truth))
         return (scores["micro_f1"] + scores["macro_f1"]) / 2
