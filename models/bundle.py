@@ -5,7 +5,8 @@
     config.json            the network: encoder, labels, document types
     heads.safetensors      label attention and document-type head
     adapter.safetensors    LoRA weights, with adapter_config.json (method "lora"), or
-    encoder.safetensors    the whole encoder (method "full"), or neither (method "head": the base encoder as it is)
+    encoder.safetensors    the encoder's layers, without the embedding tables where they are the base encoder's (method "full"),
+                           or neither (method "head": the base encoder as it is)
     calibration.json  taxonomy.yaml  metrics.json  MODEL_CARD.md
     profile.json           optional: the reference for drift (see ``models.profile``)
     manifest.json          what it is, and the SHA-256 of every other file

@@ -6,14 +6,19 @@ from typing import cast
 
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from models.bundle import BaseReference, verified_base
 from models.errors import BundleError
 from models.network import SignaalConfig, SignaalModel, add_lora, merged, new_model
 
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+
 
 def save_weights(model: SignaalModel, folder: Path, *, encoder_as_base: bool = False) -> None:
     """Write the network's part of a bundle: configuration, heads, and adapter or encoder.
+
+    Frozen embedding tables are the base encoder's, and 80% of all weights: they are not written.
 
     Args:
         model: the network.
@@ -31,7 +36,9 @@ def save_weights(model: SignaalModel, folder: Path, *, encoder_as_base: bool = F
         adapter = {k: v.contiguous() for k, v in get_peft_model_state_dict(model.encoder).items()}
         save_file(adapter, folder / "adapter.safetensors")
     elif not encoder_as_base:
-        save_file({k: v.contiguous() for k, v in model.encoder.state_dict().items()}, folder / "encoder.safetensors")
+        frozen = {f"embeddings.{name}" for name, p in model.encoder.embeddings.named_parameters() if not p.requires_grad}
+        encoder = {k: v.contiguous() for k, v in model.encoder.state_dict().items() if k not in frozen}
+        save_file(encoder, folder / "encoder.safetensors")
 
 
 def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalModel:
@@ -43,8 +50,10 @@ def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalM
     """
     config = cast(SignaalConfig, SignaalConfig.from_json_file(folder / "config.json"))
     if (folder / "encoder.safetensors").is_file():
-        model = SignaalModel(config)
-        model.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+        tensors = load_file(folder / "encoder.safetensors")
+        whole = WORD_EMBEDDINGS in tensors
+        model = SignaalModel(config) if whole else new_model(verified_base(base, cache_dir), config, layers=base.layers)
+        _load_encoder(model, folder, tensors)
     else:
         model = new_model(verified_base(base, cache_dir), config, layers=base.layers)
         if (folder / "adapter.safetensors").is_file():  # else the heads were trained alone, on the base encoder as it is
@@ -69,10 +78,16 @@ def start_from(model: SignaalModel, folder: Path) -> None:
         if isinstance(model.encoder, PeftModel):
             _load_adapter(model, folder)
         elif (folder / "encoder.safetensors").is_file():
-            model.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+            _load_encoder(model, folder, load_file(folder / "encoder.safetensors"))
         _load_heads(model, folder)
     except RuntimeError as error:  # torch: a size mismatch
         raise BundleError(f"{folder} does not fit this run's network (layers, or rank of the adapters).") from error
+
+
+def _load_encoder(model: SignaalModel, folder: Path, tensors: dict[str, Tensor]) -> None:
+    missing, unexpected = model.encoder.load_state_dict(tensors, strict=False)
+    if unexpected or any(not name.startswith("embeddings.") for name in missing):
+        raise BundleError(f"{folder / 'encoder.safetensors'} does not fit the encoder of its config.json.")
 
 
 def heads_only(model: SignaalModel, folder: Path | None) -> SignaalModel:

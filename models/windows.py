@@ -34,6 +34,11 @@ class Window:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def tokens_of(self, start: int, end: int) -> tuple[int, int] | None:
+        """First and end token that touch ``text[start:end]`` of the original; None where none does."""
+        touching = [i for i, (s, e) in enumerate(zip(self.starts, self.ends, strict=True)) if s >= 0 and s < end and e > start]
+        return (touching[0], touching[-1] + 1) if touching else None
+
 
 class WindowMaker:
     """Splits texts into windows of at most ``max_tokens`` tokens, neighbours sharing ``overlap`` tokens; ``blind`` as in

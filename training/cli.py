@@ -13,7 +13,9 @@ from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
 from training import run_cli, search_cli
+from training.benchmark.cli import bench
 from training.configuration import load_settings
+from training.distillation.cli import distil
 from training.errors import TrainingError
 from training.promotion_cli import add_commands
 from training.run_cli import described, options_given, print_result
@@ -66,6 +68,10 @@ def recalibrate(
 
 
 add_commands(app)  # compare, promote, rollback, models
+
+
+app.command()(bench)
+app.command()(distil)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.example import LabelledExample
 from models.network import FREE
 from models.taxonomy import Taxonomy
-from models.windows import Window, WindowMaker
+from models.windows import WindowMaker
 from training.augmentation import augmented
 from training.sampler import Draw
 
@@ -42,7 +42,7 @@ def rows_of(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: Wind
         evidence = [
             [taxonomy.label_ids.index(span.label), *tokens]
             for span in example.spans
-            if (tokens := _tokens_of(window, span.start, span.end)) is not None
+            if (tokens := window.tokens_of(span.start, span.end)) is not None
         ]
         free = [taxonomy.label_ids.index(label) for label in example.labels if label not in marked]
         present = {label for label, _, _ in evidence} | set(free)
@@ -110,12 +110,6 @@ _FEATURES = datasets.Features(
         "scenario": datasets.Value("int64"),
     }
 )
-
-
-def _tokens_of(window: Window, start: int, end: int) -> tuple[int, int] | None:
-    """First and end token of the window that touch ``text[start:end]``; None where none does."""
-    touching = [i for i, (s, e) in enumerate(zip(window.starts, window.ends, strict=True)) if s >= 0 and s < end and e > start]
-    return (touching[0], touching[-1] + 1) if touching else None
 
 
 class WindowCollator:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ def _probability(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def template(name: str) -> Any:
-    """A template of this room, with the filters for figures, differences and their intervals."""
+def template(name: str, **filters: Callable[..., str]) -> Any:
+    """A template of this room, with the filters for figures, differences and their intervals, and those given."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -46,6 +46,7 @@ def template(name: str) -> Any:
         "signed": _signed,
         "signed_interval": _signed_interval,
         "probability": _probability,
+        **filters,
     }
     return environment.get_template(name)
 

@@ -1,6 +1,7 @@
 """What a run leaves in MLflow: parameters, figures, plots, the data's digest, and the bundle as a registered model."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -31,6 +32,8 @@ EXPERIMENT = "signaal"
 BUNDLE_DIGEST_TAG = "bundle_digest"
 BUNDLE_VERSION_TAG = "bundle_version"
 """On a registered version: which bundle exactly it holds, and what that calls itself."""
+MOST_METRICS = 1000
+"""That MLflow takes at once."""
 EXAMPLE_TEXT = "Pickers wanted for the season. Hourly pay by the scale, written contract, you keep your own papers."
 PYFUNC_REQUIREMENTS = (
     "mlflow", "torch", "transformers", "peft", "onnx", "onnxruntime", "onnxscript", "tokenizers", "safetensors", "scipy", "numpy",
@@ -83,13 +86,16 @@ def log_figures(figures: dict[str, Any], baselines: dict[str, Any]) -> None:
             for name, inner in value.items():
                 collect(f"{prefix}/{_SHORT.get(name, name)}", inner)
         elif isinstance(value, int | float):
-            numbers[prefix] = float(value)
+            numbers[_NOT_IN_A_NAME.sub("_", prefix)] = float(value)
 
     collect("test", figures)
     collect("baseline", baselines)
-    mlflow.log_metrics(numbers)
+    names = list(numbers)
+    for start in range(0, len(names), MOST_METRICS):
+        mlflow.log_metrics({name: numbers[name] for name in names[start : start + MOST_METRICS]})
 
 
+_NOT_IN_A_NAME = re.compile(r"[^\w. :/-]", re.ASCII)
 _SHORT = {"labels": "label", "languages": "language"}
 
 

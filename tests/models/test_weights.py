@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.base import DEFAULT_BASE, sha256_of
+from models.bundle import BaseReference
 from models.errors import BundleError
-from models.network import SignaalConfig, SignaalModel, add_lora, new_model
-from models.weights import save_weights, start_from
+from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model
+from models.settings import ModelSettings
+from models.weights import load_weights, save_weights, start_from
 
 IDS, MASK = torch.tensor([[0, 100, 200, 300, 2]]), torch.ones(1, 5, dtype=torch.int64)
 
@@ -47,3 +50,27 @@ def test_adapters_do_not_fit_a_network_that_is_trained_in_full(base_folder: Path
     save_weights(network(base_folder, 1), tmp_path)
     with pytest.raises(BundleError, match="another method"):
         start_from(new_model(base_folder, SignaalConfig(labels=["a", "b"]), layers=1), tmp_path)
+
+
+def test_a_network_trained_in_full_is_saved_without_the_base_encoders_embeddings(
+    base_folder: Path, tmp_path: Path, model_settings: ModelSettings
+) -> None:
+    torch.manual_seed(3)
+    trained = freeze_embeddings(new_model(base_folder, SignaalConfig(labels=["a", "b"]), layers=1)).eval()
+    with torch.no_grad():
+        trained.encoder.encoder.layer[0].output.dense.weight.mul_(1.5)
+    save_weights(trained, tmp_path)
+    assert (tmp_path / "encoder.safetensors").stat().st_size < 8_000_000
+    base = BaseReference(name=DEFAULT_BASE, tokenizer_sha256=sha256_of(base_folder / "tokenizer.json"), layers=1)
+    torch.testing.assert_close(logits(load_weights(tmp_path, base, model_settings.cache_dir)), logits(trained))
+    other = freeze_embeddings(new_model(base_folder, SignaalConfig(labels=["a", "b"]), layers=1)).eval()
+    start_from(other, tmp_path)
+    torch.testing.assert_close(logits(other), logits(trained))
+
+
+def test_whole_encoders_of_older_bundles_are_still_read(base_folder: Path, tmp_path: Path, model_settings: ModelSettings) -> None:
+    trained = new_model(base_folder, SignaalConfig(labels=["a", "b"]), layers=1).eval()
+    save_weights(trained, tmp_path)  # nothing is frozen, so all of it is written
+    assert (tmp_path / "encoder.safetensors").stat().st_size > 300_000_000
+    base = BaseReference(name="not needed", tokenizer_sha256="", layers=1)
+    torch.testing.assert_close(logits(load_weights(tmp_path, base, model_settings.cache_dir)), logits(trained))

@@ -1,0 +1,70 @@
+"""``signaal-train distil`` from a bundle to a smaller one that is served by its alias."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.base import sha256_of
+from models.bundle import open_bundle
+from models.example import read_examples, write_examples
+from models.registry import bundle_at, where
+from models.runtime import Scorer
+from tests.conftest import SmallRun
+from training.distillation.distil import DistillationResult, distil
+from training.distillation.settings import DistillationSettings
+from training.errors import TrainingError
+
+
+@pytest.fixture(scope="module")
+def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> DistillationResult:
+    folder = tmp_path_factory.mktemp("distilled")
+    examples = list(read_examples(small_run.data))
+    some = [e for split in ("train", "validation", "test") for e in [e for e in examples if e.split == split][:40]]
+    write_examples(some, folder / "data.jsonl")
+    settings = DistillationSettings(data=folder / "data.jsonl", output=folder / "runs", layers=1, epochs=2, version="tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return distil(small_run.result.bundle, settings, small_run.settings)
+
+
+def test_the_student_is_a_sealed_bundle_with_the_teachers_outputs(distilled: DistillationResult, small_run: SmallRun) -> None:
+    bundle = open_bundle(distilled.run.bundle.folder)
+    assert bundle.manifest.base.layers == 1
+    assert bundle.manifest.base.tokenizer_sha256 == small_run.result.bundle.manifest.base.tokenizer_sha256
+    assert bundle.manifest.data_digest == sha256_of(Path(bundle.folder.parents[1] / "data.jsonl"))
+    (score,) = Scorer.of_bundle(bundle, small_run.settings).score(["Plukkers gezocht: de bus kost 900, dat gaat van je loon af."])
+    assert set(score.indicators) == set(small_run.result.bundle.taxonomy.indicator_ids)
+
+
+def test_it_holds_its_layers_but_not_the_embedding_tables_of_the_base(distilled: DistillationResult) -> None:
+    weights = distilled.run.bundle.folder / "encoder.safetensors"
+    assert weights.stat().st_size < 8_000_000, "one layer is 7 MB, the tables would be 384 MB"
+
+
+def test_the_bundle_says_who_taught_it(distilled: DistillationResult, small_run: SmallRun) -> None:
+    trained = json.loads((distilled.run.bundle.folder / "training.json").read_text(encoding="utf-8"))
+    assert trained["started_from"] == f"layers 2 of {small_run.result.bundle.identity}, which also taught it"
+    assert str(small_run.result.bundle.identity) in distilled.run.bundle.card
+
+
+def test_a_server_finds_it_by_its_alias(distilled: DistillationResult, small_run: SmallRun) -> None:
+    place = where(small_run.settings, "student")
+    assert place == f"models:/signaal/{distilled.run.registered_version}"
+    assert bundle_at(place, small_run.settings).digest == distilled.run.bundle.digest
+
+
+def test_the_table_has_both_sides(distilled: DistillationResult) -> None:
+    facts = distilled.comparison
+    assert (facts["teacher"]["layers"], facts["student"]["layers"]) == (2, 1)
+    assert facts["student"]["texts_per_second"] > 0
+    assert facts["macro_f1_lost"] == pytest.approx(facts["teacher"]["macro_f1"] - facts["student"]["macro_f1"])
+    table = distilled.table.read_text(encoding="utf-8")
+    assert "| F1 debt_or_fees | " in table
+    assert "| texts a second | " in table
+    assert "\n\n|" not in table[table.index("|---") :], "the table must not be torn apart"
+
+
+def test_a_student_with_more_layers_than_its_teacher_is_refused(small_run: SmallRun) -> None:
+    with pytest.raises(TrainingError, match="The teacher has 2 encoder layers"):
+        distil(small_run.result.bundle, DistillationSettings(data=small_run.data, layers=5), small_run.settings)

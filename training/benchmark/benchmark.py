@@ -1,0 +1,224 @@
+"""A whole benchmark: read, split, tokenise, train with each seed, decide, measure beside the baselines, report, log."""
+
+import hashlib
+import logging
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import base_encoder_folder
+from models.settings import ModelSettings
+from training.benchmark import baseline
+from training.benchmark.decisions import Decisions
+from training.benchmark.figures import OVERALL, Outcome, bootstrap, interval, overall, per_label, per_language
+from training.benchmark.fine_tuning import Trained, evidence_of, fine_tune, logits_of
+from training.benchmark.network_folder import save_network, window_maker
+from training.benchmark.predictions import write_predictions
+from training.benchmark.records import read_records
+from training.benchmark.report import write_report
+from training.benchmark.settings import BenchmarkSettings
+from training.benchmark.span_figures import SpanFigures, SpanReader
+from training.benchmark.splitting import Splits, complete_splits
+from training.benchmark.task import Task
+from training.benchmark.tokens import TokenisedSplit, tokenise
+from training.tracking import log_figures
+
+log = logging.getLogger(__name__)
+
+EXPERIMENT = "signaal-bench"
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What training once gave."""
+
+    seed: int
+    trained: Trained
+    outcome: Outcome
+    spans: SpanFigures | None
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """Where the report is, and what it says."""
+
+    report: Path
+    facts: dict[str, Any]
+
+
+def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: ModelSettings) -> BenchmarkResult:
+    """Train and measure; everything ends in ``settings.output/<name of the data>``.
+
+    Raises:
+        TrainingError: the data cannot be used.
+        BaseEncoderError: the base encoder cannot be had.
+    """
+    records = read_records(data)
+    for bad in records.bad[:10]:
+        log.warning("%s:%d is not used: %s", data, bad.number, bad.reason)
+    task = Task.of(records.examples, settings.task)
+    made = complete_splits(records.examples, settings.split_seed)
+    folder = _emptied(settings.output / data.stem)
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    base_folder = base_encoder_folder(settings.base, model_settings.cache_dir)
+    maker = window_maker(base_folder, settings.max_tokens)
+    tokens = {split: tokenise(examples, task, maker, split) for split, examples in made.splits.items()}
+    facts: dict[str, Any] = {
+        "data": {
+            "name": data.name,
+            "digest": digest,
+            "texts": {split: len(examples) for split, examples in made.splits.items()},
+            "bad_lines": [asdict(bad) for bad in records.bad],
+            "notes": made.notes,
+            "cut_off": {split: part.cut_off for split, part in tokens.items()},
+            "mean_tokens": float(tokens["train"].lengths.mean()),
+        },
+        "task": {"single": task.single, "labels": list(task.labels), "spans": task.spans},
+        "settings": settings.model_dump(mode="json", exclude={"output"}),
+    }
+    log.info("%s", _in_words(facts))
+    mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
+    mlflow.set_experiment(EXPERIMENT)
+    with mlflow.start_run(run_name=data.stem):
+        mlflow.log_params({**facts["settings"], "single": task.single, "labels": len(task.labels)})
+        mlflow.log_params({"data_digest": digest, **{f"texts_{split}": count for split, count in facts["data"]["texts"].items()}})
+        baselines = {
+            "commonest_label": [baseline.commonest(task, made.splits)],
+            "tfidf_logistic_regression": [baseline.tfidf(task, made.splits)],
+        }
+        seeds = []
+        for seed in range(1, settings.seeds + 1):
+            with mlflow.start_run(run_name=f"seed {seed}", nested=True):
+                seeds.append(_train_once(task, made.splits, tokens, base_folder, folder, settings, seed))
+        facts |= _figures(task, made.splits, seeds, baselines)
+        log_figures(facts["network"], facts["baselines"])
+        report = write_report(folder, facts)
+        for path in (report, report.with_suffix(".json"), *([] if settings.keep_texts else folder.glob("predictions-*.jsonl"))):
+            mlflow.log_artifact(str(path), "report")
+    return BenchmarkResult(report, facts)
+
+
+def _emptied(folder: Path) -> Path:
+    """The folder, without what an earlier benchmark left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for network in folder.glob("network-*"):
+        shutil.rmtree(network)
+    for predictions in folder.glob("predictions-*.jsonl"):
+        predictions.unlink()
+    return folder
+
+
+def _in_words(facts: dict[str, Any]) -> str:
+    texts = ", ".join(f"{count} {split}" for split, count in facts["data"]["texts"].items())
+    kind = "exactly one label a text" if facts["task"]["single"] else "any number of labels a text"
+    spans = ", with spans" if facts["task"]["spans"] else ""
+    bad = facts["data"]["bad_lines"]
+    lines = [f"{texts} texts; {len(facts['task']['labels'])} labels, {kind}{spans}.", *facts["data"]["notes"]]
+    return " ".join([*lines, f"{len(bad)} lines are not used."] if bad else lines)
+
+
+def _train_once(
+    task: Task,
+    splits: Splits,
+    tokens: dict[Any, TokenisedSplit],
+    base_folder: Path,
+    folder: Path,
+    settings: BenchmarkSettings,
+    seed: int,
+) -> SeedResult:
+    """Train, decide on the test split, save network and predictions; an MLflow run is active."""
+    mlflow.log_param("seed", seed)
+    validation, test = tokens["validation"], tokens["test"]
+
+    def score(logits: NDArray[np.float32]) -> float:
+        decisions = Decisions.fitted(task, logits, validation.truth)
+        scores = overall(Outcome(decisions.decide(logits), validation.truth))
+        return (scores["micro_f1"] + scores["macro_f1"]) / 2
+
+    trained = fine_tune(base_folder, task, tokens["train"], validation, score, settings, seed)
+    model = trained.model
+    validation_logits, logits = logits_of(model, validation), logits_of(model, test)
+    decisions = Decisions.fitted(task, validation_logits, validation.truth)
+    outcome = Outcome(decisions.decide(logits), test.truth)
+    spans = None
+    if task.spans:
+        maker = window_maker(base_folder, settings.max_tokens)
+        on_validation = SpanReader(task, maker, splits["validation"], decisions.decide(validation_logits))
+        threshold = on_validation.best_threshold(evidence_of(model, validation))
+        spans = SpanReader(task, maker, splits["test"], outcome.decided).figures(evidence_of(model, test), threshold)
+    save_network(folder / f"network-{seed}", model, settings.base, base_folder, task, decisions, settings.max_tokens)
+    write_predictions(
+        folder / f"predictions-{seed}.jsonl",
+        task,
+        splits["test"],
+        outcome,
+        decisions.probabilities(logits),
+        keep_texts=settings.keep_texts,
+    )
+    mlflow.log_metrics({f"test/{name}": value for name, value in overall(outcome).items()})
+    return SeedResult(seed, trained, outcome, spans)
+
+
+def _figures(task: Task, splits: Splits, seeds: list[SeedResult], baselines: dict[str, list[Outcome]]) -> dict[str, Any]:
+    outcomes = [result.outcome for result in seeds]
+    drawn = bootstrap(outcomes)
+    beside = {name: bootstrap(of_one) for name, of_one in baselines.items()}
+    network: dict[str, Any] = _summary(outcomes, drawn)
+    labels = [per_label(outcome, task.labels) for outcome in outcomes]
+    network["labels"] = {
+        label: {name: float(np.mean([one[label][name] for one in labels])) for name in labels[0][label]} for label in task.labels
+    }
+    network["languages"] = per_language(outcomes, [example.lang for example in splits["test"]])
+    if seeds[0].spans is not None:
+        of_seeds = [result.spans for result in seeds if result.spans]
+        values = [spans.token_f1 for spans in of_seeds]
+        network["span_token_f1"] = float(np.mean(values))
+        network["span_token_f1_spread"] = _spread(values)
+        for label in task.labels:
+            known = [f1 for spans in of_seeds if (f1 := spans.labels[label]) is not None]
+            network["labels"][label]["span_token_f1"] = float(np.mean(known)) if known else None
+    return {
+        "network": network,
+        "seeds": [
+            {
+                "seed": result.seed,
+                "method": result.trained.plan.method,
+                "encoder_lr": result.trained.plan.encoder_lr,
+                "most_epochs": result.trained.plan.epochs,
+                "best_epoch": result.trained.best.epoch,
+                "validation_score": result.trained.best.score,
+                "minutes": result.trained.best.seconds / 60,
+                **overall(result.outcome),
+            }
+            for result in seeds
+        ],
+        "baselines": {
+            name: {
+                **_summary(of_one, beside[name]),
+                **{f"network_above_{m}_interval": interval(drawn[m] - beside[name][m]) for m in ("accuracy", "macro_f1")},
+            }
+            for name, of_one in baselines.items()
+        },
+    }
+
+
+def _summary(outcomes: list[Outcome], drawn: dict[str, Any]) -> dict[str, Any]:
+    summary: dict[str, Any] = {}
+    for name in OVERALL:
+        values = [overall(outcome)[name] for outcome in outcomes]
+        summary |= {
+            name: float(np.mean(values)),
+            f"{name}_interval": interval(drawn[name]),
+            f"{name}_spread": _spread(values),
+        }
+    return summary
+
+
+def _spread(values: list[float]) -> float | None:
+    """Standard deviation over the seeds; None for one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -1,0 +1,63 @@
+"""The report of a benchmark: ``report.json``, ``report.md``, and the table a console shows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from training.benchmark.figures import OVERALL
+from training.report import template
+
+NAMES = {
+    "network": "this network",
+    "tfidf_logistic_regression": "TF-IDF + logistic regression",
+    "commonest_label": "commonest label",
+}
+
+
+def write_report(folder: Path, facts: dict[str, Any]) -> Path:
+    """Write both files; returns the Markdown one."""
+    (folder / "report.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+    path = folder / "report.md"
+    page = template("bench.md", percent=percent, points=points, between=between)
+    path.write_text(str(page.render(**facts, systems=systems(facts), overall=OVERALL)), encoding="utf-8")
+    return path
+
+
+def systems(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name for a reader → figures: the baselines, then the network."""
+    return {NAMES[name]: entry for name, entry in {**facts["baselines"], "network": facts["network"]}.items()}
+
+
+def console_table(facts: dict[str, Any]) -> Table:
+    """The overall figures of every system, in percent, with 95% intervals and the spread over seeds."""
+    texts, runs = facts["data"]["texts"]["test"], len(facts["seeds"])
+    spans = "span_token_f1" in facts["network"]
+    title = f"{facts['data']['name']}: {texts} test texts" + (f", mean ± spread of {runs} seeds" if runs > 1 else "")
+    headings = [name.replace("_", "-").replace("f1", "F1") for name in OVERALL]
+    table = Table("", *headings, *(["span token-F1"] if spans else []), title=title)
+    for name, entry in systems(facts).items():
+        cells = [percent(entry, figure) for figure in OVERALL]
+        if spans:
+            cells.append(f"{100 * entry['span_token_f1']:.1f}" if "span_token_f1" in entry else "–")
+        table.add_row(name, *cells)
+    return table
+
+
+def percent(entry: dict[str, Any], figure: str) -> str:
+    """``84.1 ± 0.3 (82.9–85.2)``"""
+    spread = entry[f"{figure}_spread"]
+    value = f"{100 * entry[figure]:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
+    return f"{value} ({between(entry[f'{figure}_interval'])})"
+
+
+def between(interval: list[float]) -> str:
+    """``82.9–85.2``"""
+    low, high = interval
+    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def points(interval: list[float]) -> str:
+    """``+1.2 to +3.4``"""
+    return " to ".join(f"{100 * value:+.1f}" for value in interval)

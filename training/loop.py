@@ -1,0 +1,162 @@
+"""A plain training loop, for what has less to do than ``transformers.Trainer`` wants to be told: benchmarks, distillation.
+
+Like-length batches, AdamW with one rate for the encoder and one for the heads, cosine schedule, clipped gradients; the weights
+of the best validation score are kept in memory, and training stops early. One device: the first GPU, or the CPU.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import mlflow
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor, nn
+from transformers import get_cosine_schedule_with_warmup
+
+from models.network import SignaalModel
+from training.sampler import GROUPED_BATCHES
+
+log = logging.getLogger(__name__)
+
+TIMED_STEPS = 4
+MAX_GRADIENT = 1.0
+
+
+def device() -> torch.device:
+    """Where to train and read."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision() -> torch.autocast:
+    """bf16 on a GPU. On a CPU that lacks it, it is many times slower (measured), so there it is off."""
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=device().type == "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Learning rates and length of a training."""
+
+    encoder_lr: float
+    head_lr: float
+    weight_decay: float
+    warmup_share: float
+    steps: int
+    patience: int
+    """epochs in a row without a better score, after which it stops"""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The epoch whose weights were kept, its score, and how long the whole took."""
+
+    epoch: int
+    score: float
+    seconds: float
+
+
+class Loop:
+    """Trains a network on texts that are named by their index.
+
+    Args:
+        model: changed in place.
+        lengths: of the texts, in any unit.
+        batch_size: texts a step.
+        loss_of: the loss of some texts.
+        generator: decides the order.
+    """
+
+    def __init__(
+        self,
+        model: SignaalModel,
+        lengths: Sequence[int],
+        batch_size: int,
+        loss_of: Callable[[list[int]], Tensor],
+        generator: torch.Generator,
+    ) -> None:
+        self._model = model
+        self._lengths = np.asarray(lengths)
+        self._batch_size = batch_size
+        self._loss_of = loss_of
+        self._generator = generator
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self._lengths) // self._batch_size)
+
+    def seconds_per_epoch(self) -> float:
+        """From a few random batches, by their share of the lengths; changes no weight and no order."""
+        state = torch.get_rng_state()
+        rows = torch.randperm(len(self._lengths)).tolist()
+        read, began = 0, 0.0
+        for step in range(TIMED_STEPS + 1):
+            if step == 1:  # the first warms up
+                read, began = 0, time.monotonic()
+            some = rows[(step * self._batch_size) % len(rows) :][: self._batch_size]
+            self._loss_of(some).backward()  # type: ignore[no-untyped-call]
+            read += int(self._lengths[some].sum())
+        self._model.zero_grad(set_to_none=True)
+        torch.set_rng_state(state)
+        return (time.monotonic() - began) * float(self._lengths.sum()) / read
+
+    def train(self, pace: Pace, score: Callable[[], float]) -> Best:
+        """Train; the network ends with the weights of the epoch with the best ``score``, in evaluation mode."""
+        began = time.monotonic()
+        best, best_epoch, since = -1.0, 0, 0
+        kept: dict[str, Tensor] = {}
+        for epoch, loss in self._epochs(pace):
+            self._model.eval()
+            reached = score()
+            log.info("epoch %d: loss %.4f, validation %.4f, %.0f s", epoch, loss, reached, time.monotonic() - began)
+            if mlflow.active_run():
+                mlflow.log_metrics({"train/loss": loss, "validation/score": reached}, step=epoch)
+            if reached > best:
+                best, best_epoch, since = reached, epoch, 0
+                kept = {n: p.detach().cpu().clone() for n, p in self._model.named_parameters() if p.requires_grad}
+                continue
+            since += 1
+            if since >= pace.patience:
+                break
+        self._model.load_state_dict(kept, strict=False)
+        self._model.eval()
+        return Best(best_epoch, best, time.monotonic() - began)
+
+    def _epochs(self, pace: Pace) -> Iterator[tuple[int, float]]:
+        """Number and mean loss of each epoch, when it is done; the last may be a part of one."""
+        groups: dict[str, list[nn.Parameter]] = {"encoder": [], "head": []}
+        for name, parameter in self._model.named_parameters():
+            if parameter.requires_grad:
+                groups["encoder" if name.startswith("encoder.") else "head"].append(parameter)
+        rates = {"encoder": pace.encoder_lr, "head": pace.head_lr}
+        optimizer = torch.optim.AdamW(
+            [{"params": groups[part], "lr": rates[part]} for part in groups], weight_decay=pace.weight_decay
+        )
+        schedule = get_cosine_schedule_with_warmup(optimizer, int(pace.warmup_share * pace.steps), pace.steps)
+        done = epoch = 0
+        while done < pace.steps:
+            self._model.train()
+            losses: list[float] = []
+            batches = self._batches()[: pace.steps - done]
+            with Progress(console=Console(stderr=True), transient=True) as progress:
+                for rows in progress.track(batches, description=f"Epoch {epoch + 1}"):
+                    loss = self._loss_of(rows)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    nn.utils.clip_grad_norm_([*groups["encoder"], *groups["head"]], MAX_GRADIENT)
+                    optimizer.step()
+                    schedule.step()
+                    optimizer.zero_grad(set_to_none=True)
+                    losses.append(float(loss.detach()))
+            done, epoch = done + len(batches), epoch + 1
+            yield epoch, float(np.mean(losses))
+
+    def _batches(self) -> list[list[int]]:
+        """Every text once: batches of like length, in random order, the one that is not full last."""
+        order = torch.randperm(len(self._lengths), generator=self._generator).tolist()
+        stretch = self._batch_size * GROUPED_BATCHES
+        near = [i for k in range(0, len(order), stretch) for i in sorted(order[k : k + stretch], key=lambda i: self._lengths[i])]
+        batches = [near[k : k + self._batch_size] for k in range(0, len(near), self._batch_size)]
+        full = len(near) // self._batch_size
+        return [batches[i] for i in torch.randperm(full, generator=self._generator).tolist()] + batches[full:]
