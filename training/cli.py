@@ -12,13 +12,17 @@ from rich.table import Table
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
+from training.drift.cli import drift
 from training.errors import TrainingError
+from training.noise.cli import noise
 from training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from training.run import RunResult
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app.command()(drift)
+app.command()(noise)
 console = Console(stderr=True)
 
 _FIELDS = TrainingSettings.model_fields
