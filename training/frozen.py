@@ -92,7 +92,7 @@ class TokenStates:
 
     def with_labels_of(self, examples: Sequence[LabelledExample], maker: WindowMaker) -> "TokenStates":
         """The same texts with other labels."""
-        rows = [row for example in examples for row in rows_of([example], self.taxonomy, maker)]
+        rows = [row for example in examples for row in rows_of([example], self.taxonomy, maker, soft=False)]
         return TokenStates(self.taxonomy, examples, rows, self.states, self.windows_of, self.pad_id)
 
 
@@ -101,7 +101,7 @@ def token_states(encoder: FrozenEncoder, examples: Sequence[LabelledExample], ta
     rows: list[dict[str, Any]] = []
     windows_of: list[list[int]] = []
     for example in examples:
-        own = rows_of([example], taxonomy, encoder.maker)
+        own = rows_of([example], taxonomy, encoder.maker, soft=False)
         windows_of.append(list(range(len(rows), len(rows) + len(own))))
         rows += own
     states: list[Tensor] = [torch.empty(0)] * len(rows)
