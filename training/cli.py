@@ -12,6 +12,7 @@ from rich.table import Table
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import ModelError
 from models.settings import ModelSettings
+from training.curve.cli import curve
 from training.drift.cli import drift
 from training.errors import TrainingError
 from training.noise.cli import noise
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from training.run import RunResult
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app.command()(curve)
 app.command()(drift)
 app.command()(noise)
 console = Console(stderr=True)

@@ -31,6 +31,8 @@ from training.dataset import WindowCollator, rows_of
 TOKENS_AT_ONCE = 4096
 """Of one batch through the encoder, padding included."""
 EPOCHS = 8
+LEAST_STEPS = 300
+"""Of a training, however few texts there are: a small part must not score low for having been learnt from too briefly."""
 BATCH = 32
 LEARNING_RATE = 2e-3
 DROPOUT = 0.1
@@ -126,7 +128,7 @@ def mean_states(encoder: FrozenEncoder, texts: Sequence[str]) -> NDArray[np.floa
     return np.stack([np.mean([pooled[i] for i in own], axis=0) for own in of_text])
 
 
-def fit_heads(known: TokenStates, examples: Sequence[int], *, seed: int, epochs: int = EPOCHS) -> LabelAttention:
+def fit_heads(known: TokenStates, examples: Sequence[int], *, seed: int) -> LabelAttention:
     """Train label attention on the states of some examples.
 
     Labels weigh alike (no weights for rare ones), so that the sigmoid of a logit is near the share that it stands for.
@@ -135,7 +137,6 @@ def fit_heads(known: TokenStates, examples: Sequence[int], *, seed: int, epochs:
         known: states and labels.
         examples: places of those that may be learnt from.
         seed: of weights, order and dropout.
-        epochs: passes over them.
     """
     generator = torch.Generator().manual_seed(seed)
     windows = [window for example in examples for window in known.windows_of[example]]
@@ -143,8 +144,11 @@ def fit_heads(known: TokenStates, examples: Sequence[int], *, seed: int, epochs:
         torch.manual_seed(seed)
         heads = LabelAttention(known.states[windows[0]].shape[1], len(known.taxonomy.label_ids), DROPOUT)
         optimizer = torch.optim.AdamW(heads.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
-        steps = epochs * -(-len(windows) // BATCH)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
+        steps_an_epoch = -(-len(windows) // BATCH)
+        epochs = max(EPOCHS, -(-LEAST_STEPS // steps_an_epoch))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, LEARNING_RATE, total_steps=epochs * steps_an_epoch, pct_start=0.1
+        )
         collate = WindowCollator(known.pad_id)
         for _ in range(epochs):
             for batch in _like_length_batches(known, windows, generator):
@@ -154,7 +158,7 @@ def fit_heads(known: TokenStates, examples: Sequence[int], *, seed: int, epochs:
                 weights = torch.ones_like(targets["labels"])
                 loss = loss + evidence_loss(evidence, targets["evidence_targets"], targets["labels"], weights)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
     return heads.eval()

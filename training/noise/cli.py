@@ -56,10 +56,10 @@ def noise(
     The full way trains as `signaal-train run` does: settings are SIGNAAL_TRAIN_<NAME>.
     """
     from training.noise.doubts import find_doubts
-    from training.noise.out_of_fold import calibrated
     from training.noise.planting import found
     from training.noise.planting import planted as plant
     from training.noise.report import noise_facts, write_noise_report
+    from training.out_of_fold import calibrated
 
     taxonomy = packaged_taxonomy()
     examples = read_labelled(data, taxonomy)
@@ -92,12 +92,12 @@ def _way(
 ) -> tuple[str, Logits]:
     """Name of the encoder, and what judges."""
     from training.frozen import FrozenEncoder, token_states
-    from training.noise.out_of_fold import scenario_folds, with_fine_tuning, with_heads
+    from training.out_of_fold import scenario_folds, with_fine_tuning, with_heads
 
     parts = scenario_folds(examples, folds, seed)
     models = ModelSettings()
     if way == "full":
-        settings = TrainingSettings(seed=seed, **({"layers": layers} if layers else {}))
+        settings = TrainingSettings(seed=seed).model_copy(update={"layers": layers} if layers else {})
         return settings.base, lambda labelled: with_fine_tuning(labelled, parts, taxonomy, settings, models)
     if encoder == "base":
         frozen = FrozenEncoder.of_base(DEFAULT_BASE, models, layers)

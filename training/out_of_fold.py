@@ -1,6 +1,6 @@
 """Probabilities out of sample: each text is judged by a model that saw neither it nor any text of its scenario."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,15 +81,15 @@ def with_fine_tuning(
     maker = WindowMaker(base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json")
     logits = np.empty((len(examples), len(taxonomy.label_ids)))
     for fold in folds:
-        model = fine_tune(_splits(examples, fold), taxonomy, settings, model_settings.cache_dir)
+        model = fine_tune(fold_splits(examples, fold), taxonomy, settings, model_settings.cache_dir)
         logits[fold.judged] = network_logits(model, [examples[i] for i in fold.judged], taxonomy, maker)
     return logits
 
 
-def _splits(examples: Sequence[LabelledExample], fold: Fold) -> dict[Split, list[LabelledExample]]:
-    names = sorted({scenario_groups(examples)[i] for i in fold.learnt})
-    watched = set(names[::WATCHED])
+def fold_splits(examples: Sequence[LabelledExample], fold: Fold) -> dict[Split, list[LabelledExample]]:
+    """What a fold learns from as the splits of a training run; a part of it is kept to choose the best epoch by."""
     groups = scenario_groups(examples)
+    watched = set(sorted({groups[place] for place in fold.learnt})[::WATCHED])
     splits: dict[Split, list[LabelledExample]] = {"train": [], "validation": [], "test": []}
     for place in fold.learnt:
         splits["validation" if groups[place] in watched else "train"].append(examples[place])
@@ -99,18 +99,14 @@ def _splits(examples: Sequence[LabelledExample], fold: Fold) -> dict[Split, list
 def network_logits(model: SignaalModel, examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> Array:
     """Logits [examples, labels] of a network in torch; of several windows the highest."""
     windows = maker.windows([example.text for example in examples])
-    rows = rows_of(examples, taxonomy, maker)
+    rows = rows_of(examples, taxonomy, maker, soft=False)
     collate = WindowCollator(maker.pad_id)
     logits = np.full((len(examples), len(taxonomy.label_ids)), -np.inf)
     with torch.inference_mode():
-        for batch in _tracked(list(batches(windows, TOKENS_AT_ONCE))):
+        for batch in track(list(batches(windows, TOKENS_AT_ONCE)), description="Judging what was held out", transient=True):
             inputs = collate([rows[i] for i in batch])
             found = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits.numpy()
             for window, values in zip(batch, found, strict=True):
                 text = windows[window].text_index
                 logits[text] = np.maximum(logits[text], values)
     return logits
-
-
-def _tracked(batch: list[list[int]]) -> Iterator[list[int]]:
-    yield from track(batch, description="Judging what was held out", transient=True)
