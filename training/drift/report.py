@@ -40,12 +40,12 @@ def write_drift_report(
     facts = drift_facts(reference, current, found, thresholds)
     (folder / "drift.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     plots = draw_drift(reference, current, found, thresholds, folder)
-    page = template("drift.html")
-    page.environment.filters |= {"figure": _figure, "p_value": _p_value}
     html = folder / "drift.html"
     html.write_text(
-        page.render(
+        template("drift.html").render(
             facts=facts,
+            figure=_figure,
+            p_value=_p_value,
             groups=GROUPS,
             kinds=KINDS,
             drifted=[f"{GROUPS[one.group]} {one.name}" for one in found if one.drifted],
