@@ -8,13 +8,15 @@ One JSON object a line::
 
 ``start`` and ``end`` count characters (Unicode code points) of ``text``, end exclusive. Only ``text`` and ``labels`` are
 required. An example with a label but no span for it leaves the label's attention free in training. ``hard_negatives`` are labels
-that the text looks like and does not have; they weigh more in training.
+that the text looks like and does not have; they weigh more in training. ``shares`` say how many of the annotators saw a label
+(``{"debt_or_fees": 0.67}``): training aims at the share, so that what people disagree about teaches less. Figures are always
+taken on ``labels``. Where an adjudicator has decided, give no share.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -43,6 +45,8 @@ class LabelledExample(BaseModel):
     labels: list[str]
     spans: list[Span] = []
     hard_negatives: list[str] = []
+    shares: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = None
+    """Label → share of the annotators who saw it; a label that is not in it is as ``labels`` says."""
     document_type: str | None = None
     scenario: str = ""
     split: Split | None = None

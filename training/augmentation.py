@@ -182,7 +182,9 @@ def rewrite(example: LabelledExample, way: str, rng: Random) -> LabelledExample:
     spans = [span for span in spans if span.start < span.end]
     labels = sorted({*example.labels, *(span.label for span in spans)})
     hard = [label for label in example.hard_negatives if label not in labels]
-    return example.model_copy(update={"text": text, "spans": spans, "labels": labels, "hard_negatives": hard})
+    added = set(labels) - set(example.labels)  # nobody saw it before: no share holds for it
+    shares = None if example.shares is None else {label: s for label, s in example.shares.items() if label not in added}
+    return example.model_copy(update={"text": text, "spans": spans, "labels": labels, "hard_negatives": hard, "shares": shares})
 
 
 def augmented(example: LabelledExample, rng: Random, share: float) -> LabelledExample:

@@ -15,8 +15,11 @@ from models.settings import ModelSettings
 from training import run_cli, search_cli
 from training.benchmark.cli import bench
 from training.configuration import load_settings
+from training.curve.cli import curve
 from training.distillation.cli import distil
+from training.drift.cli import drift
 from training.errors import TrainingError
+from training.noise.cli import noise
 from training.promotion_cli import add_commands
 from training.run_cli import described, options_given, print_result
 
@@ -68,10 +71,8 @@ def recalibrate(
 
 
 add_commands(app)  # compare, promote, rollback, models
-
-
-app.command()(bench)
-app.command()(distil)
+for command in (distil, noise, curve, drift, bench):
+    app.command()(command)
 
 
 def main() -> None:

@@ -96,7 +96,7 @@ def load_sources(sources: Sequence[DataSource], taxonomy: Taxonomy, *, seed: int
 def _check(example: LabelledExample, where: str, taxonomy: Taxonomy) -> None:
     if example.split is None:
         raise TrainingError(f"{where} has no split. Give each one of {', '.join(SPLITS)}.")
-    unknown = sorted(set(example.labels) - set(taxonomy.label_ids))
+    unknown = sorted({*example.labels, *(example.shares or {})} - set(taxonomy.label_ids))
     if unknown:
         raise TrainingError(f"{where} has labels that taxonomy {taxonomy.version} lacks: {', '.join(unknown)}.")
     if example.document_type is not None and example.document_type not in taxonomy.document_type_ids:

@@ -28,11 +28,15 @@ def document_type_indices(examples: Sequence[LabelledExample], taxonomy: Taxonom
     return [known.index(e.document_type) if e.document_type else -100 for e in examples]
 
 
-def rows_of(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> list[dict[str, Any]]:
+def rows_of(
+    examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker, *, soft: bool = True
+) -> list[dict[str, Any]]:
     """One row a window: ``input_ids``, ``labels`` [labels], ``evidence`` [[label, first token, end token], …], ``free``
     (labels present without a span), ``hard_negatives``, ``document_type``, ``scenario`` (a number, -1 for none).
 
-    In a text of several windows a label belongs to those that hold one of its spans, or to all when it has none.
+    In a text of several windows a label belongs to those that hold one of its spans, or to all when it has none. With
+    ``soft`` the target of a label is the share of annotators who saw it, where the example has one; a label that only a
+    minority saw has no span, and its attention is left free.
     """
     kinds = document_type_indices(examples, taxonomy)
     rows: list[dict[str, Any]] = []
@@ -44,12 +48,14 @@ def rows_of(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: Wind
             for span in example.spans
             if (tokens := window.tokens_of(span.start, span.end)) is not None
         ]
-        free = [taxonomy.label_ids.index(label) for label in example.labels if label not in marked]
+        shares = (example.shares or {}) if soft else {}
+        seen = {*example.labels, *(label for label, share in shares.items() if share > 0)}
+        free = [i for i, label in enumerate(taxonomy.label_ids) if label in seen - marked]
         present = {label for label, _, _ in evidence} | set(free)
         rows.append(
             {
                 "input_ids": window.ids,
-                "labels": [float(i in present) for i in range(len(taxonomy.label_ids))],
+                "labels": [shares.get(label, 1.0) if i in present else 0.0 for i, label in enumerate(taxonomy.label_ids)],
                 "evidence": evidence,
                 "free": free,
                 "hard_negatives": [taxonomy.label_ids.index(label) for label in example.hard_negatives],
@@ -66,8 +72,8 @@ def scenario_number(scenario: str) -> int:
 
 
 def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker) -> datasets.Dataset:
-    """The windows of the examples as they are; a row as in ``rows_of``."""
-    return datasets.Dataset.from_list(rows_of(examples, taxonomy, maker), features=_FEATURES)
+    """The windows of the examples as they are, for measuring: a row as in ``rows_of``, labels 0 or 1."""
+    return datasets.Dataset.from_list(rows_of(examples, taxonomy, maker, soft=False), features=_FEATURES)
 
 
 class TrainingTexts(torch.utils.data.Dataset):
@@ -118,7 +124,7 @@ class WindowCollator:
 
     Args:
         pad_id: the padding token.
-        positive_weights: weight of a present label, one per label; 1 when not given.
+        positive_weights: weight of a present label, one per label; 1 when not given. A share between weighs between.
         hard_negative_weight: weight of an absent label that the text looks like.
     """
 
@@ -133,7 +139,7 @@ class WindowCollator:
         labels = torch.tensor([row["labels"] for row in rows])
         ids = torch.full((len(rows), longest), self.pad_id)
         mask = torch.zeros((len(rows), longest), dtype=torch.int64)
-        weights = torch.where(labels > 0, self.positive_weights, 1.0)
+        weights = torch.lerp(torch.ones_like(labels), self.positive_weights.expand_as(labels), labels)
         targets = torch.full((len(rows), longest, labels.shape[1]), FREE)
         for index, row in enumerate(rows):
             length = len(row["input_ids"])

@@ -1,0 +1,1 @@
+"""What more labels would give: scores at growing shares of the data, and a power law through them."""

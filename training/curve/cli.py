@@ -1,0 +1,53 @@
+"""``signaal-train curve``: how much would more labels give?"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from models.taxonomy import packaged_taxonomy
+from training.labelled_file import read_labelled
+from training.settings import TrainingSettings
+
+console = Console(stderr=True)
+FRACTIONS = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+
+
+def curve(
+    data: Annotated[Path, typer.Option(help="Labelled-examples file (JSON Lines); splits are not needed.")],
+    output: Annotated[Path, typer.Option(help="Folder of curve.json and curve.html.")] = Path("reports/curve"),
+    way: Annotated[
+        Literal["cheap", "full"],
+        typer.Option(help="cheap: the network's heads on the frozen base encoder. full: a fine-tuning for each point, hours."),
+    ] = "cheap",
+    more: Annotated[int, typer.Option(min=1, help="How many more labelled texts to ask about.")] = 500,
+    language: Annotated[str, typer.Option(help="Vary only the texts of this language; all languages alike when left out.")] = "",
+    layers: Annotated[int | None, typer.Option(help="Keep only the first so many encoder layers.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each size.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the drawings and the trainings.")] = 17,
+) -> None:
+    """Train on 10% to 100% of the data, fit a power law, and say what more labels would give, per label and language.
+
+    The full way trains as `signaal-train run` does: settings are SIGNAAL_TRAIN_<NAME>.
+    """
+    from training.curve.gain import gains
+    from training.curve.measure import measure_curve
+    from training.curve.report import curve_facts, write_curve_report
+    from training.curve.ways import full_way, heads_way
+
+    taxonomy = packaged_taxonomy()
+    examples = read_labelled(data, taxonomy)
+    settings = TrainingSettings(seed=seed).model_copy(update={"layers": layers} if layers else {})
+    train = (full_way if way == "full" else heads_way)(examples, taxonomy, settings)
+    measured = measure_curve(examples, FRACTIONS, seeds, train, seed=seed, language=language)
+    labels, languages = gains(measured, taxonomy, seed)
+    facts = curve_facts(measured, labels, languages, more, {"way": way, "encoder": settings.base, "seed": seed})
+    html = write_curve_report(output, labels, languages, facts)
+    table = Table("", "texts", "now", f"gain by {more} more", "95% interval")
+    for row in (*facts["labels"], *facts["languages"]):
+        gain, low, high = row["gain"]
+        table.add_row(row["name"], str(row["positives"]), f"{row['scores'][-1]:.3f}", f"+{gain:.3f}", f"{low:.3f}–{high:.3f}")
+    console.print(table)
+    console.print(f"report: {html}")
