@@ -8,7 +8,7 @@ for it, which is fairer and faster than SQLite's own polling.
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,12 @@ class Database:
         writes meanwhile."""
         with self._saying_what_failed(), self._line, Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def empty_log(self) -> None:
+        """SQLite: move everything from the write-ahead log into the file, so that nothing that was erased stays in the log."""
+        if self.is_sqlite:
+            with self._saying_what_failed(), self._line, closing(self._reader.raw_connection()) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _saying_what_failed(self) -> Iterator[None]:
