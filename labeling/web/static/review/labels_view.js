@@ -29,7 +29,7 @@ export class LabelsView {
       const words = draft.spans.filter((span) => span.label === label).length;
       row.classList.toggle("on", present);
       row.querySelector("input").checked = present;
-      row.querySelector(".words").textContent = present ? (words ? this.say("review.words", { n: words }) : this.say("review.no_words")) : "";
+      row.querySelector(".count").textContent = present ? (words ? this.say("review.words", { n: words }) : this.say("review.no_words")) : "";
     }
   }
 
@@ -44,14 +44,14 @@ export class LabelsView {
     }
   }
 
-  /** Show what a label means. */
-  explain(label) {
-    if (!label || label === this.#shown) return;
+  /** Show what a label means; where asked for, bring it into view. */
+  explain(label, follow = false) {
+    if (!label) return;
     for (const section of this.definitions.querySelectorAll("[data-definition]")) {
       section.hidden = section.dataset.definition !== label;
     }
     this.#shown = label;
-    this.definitions.scrollTop = 0;
+    if (follow) this.definitions.scrollIntoView({ block: "nearest" });
   }
 
   focus() {

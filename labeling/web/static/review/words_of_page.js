@@ -9,3 +9,13 @@ export function dataOf(id) {
 export function sayer(phrases) {
   return (key, values = {}) => phrases[key].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
+
+/** What a language is called in the language of the page. */
+export function languageName(code, say) {
+  if (code === "und") return say("review.language_unknown");
+  try {
+    return new Intl.DisplayNames([document.documentElement.lang], { type: "language" }).of(code);
+  } catch {
+    return code; // no language tag
+  }
+}
