@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from labeling.accounts.passwords import hash_password
 from labeling.accounts.registering import make_account
 from labeling.accounts.roles import Role
 from labeling.intake.importing import import_ads
@@ -20,6 +22,7 @@ PASSWORD = "correct horse battery"
 TEXT = "Pickers wanted for the season, ad {}. The bus costs 900 and comes off your wages."
 
 _numbers = itertools.count(1)
+_hash_once = cache(hash_password)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +61,8 @@ def sqlite_database(tmp_path: Path) -> Iterator[Database]:
 
 def add_account(database: Database, name: str, role: Role = Role.ANNOTATOR) -> str:
     """The id of a new account with the password PASSWORD."""
-    with database.write() as session:
+    with pytest.MonkeyPatch.context() as patch, database.write() as session:
+        patch.setattr("labeling.accounts.registering.hash_password", _hash_once)  # it is slow by design
         return make_account(session, name, PASSWORD, role, NOW).id
 
 
