@@ -10,6 +10,7 @@ from labeling.store.database import Database
 from labeling.web.envelope import Envelope
 from labeling.web.pages import accounts, adjudication, dashboard, guide, my_work, project, review, sign_in
 from labeling.web.problems import add_problem_handlers
+from labeling.web.quality import QualityCache
 
 STATIC = Path(__file__).with_name("static")
 
@@ -18,7 +19,7 @@ def create_app(database: Database, settings: LabelingSettings) -> FastAPI:
     """The application, on an open database."""
     # The ready-made pages of an API load scripts from elsewhere, and nobody programs against this one.
     app = FastAPI(title="Signaal labelling", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.database, app.state.settings = database, settings
+    app.state.database, app.state.settings, app.state.quality = database, settings, QualityCache(database)
     app.add_middleware(Envelope)
     add_problem_handlers(app)
     for part in (sign_in, review, my_work, adjudication, dashboard, project, accounts, guide):
