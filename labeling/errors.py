@@ -15,3 +15,7 @@ class CorpusError(LabelingError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class AnnotationError(LabelingError):
+    """Annotations do not fit one another, or the ad they are of."""
