@@ -60,3 +60,7 @@ class StaleVersionError(WorkError):
     def __init__(self, message: str, stored: object) -> None:
         self.stored = stored
         super().__init__(message)
+
+
+class AnnotationError(LabelingError):
+    """Annotations do not fit one another, or the ad they are of."""

@@ -58,7 +58,7 @@ class Database:
         """A session that sees one state of the data and changes nothing."""
         with self._saying_what_failed(), Session(self._reader, expire_on_commit=False, autoflush=False) as session:
             yield session
-            session.expunge_all()
+            session.expunge_all()  # what was read stays readable; the rollback would make it stale
             session.rollback()
 
     @contextmanager

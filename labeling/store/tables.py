@@ -168,6 +168,16 @@ class SuggestedLabel(Base):
     label: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
+class AdSketch(Base):
+    """What finds near-duplicates of an ad (``labeling.near_duplicates``); kept, so that later ads are compared with earlier ones
+    without reading these again."""
+
+    __tablename__ = "ad_sketch"
+
+    ad_number: Mapped[int] = mapped_column(ForeignKey("ad.number"), primary_key=True, autoincrement=False)
+    sketch: Mapped[bytes]
+
+
 class Feedback(Base):
     """What a user of the scoring API said of an ad. The ad may not be here: then its text was never sent."""
 

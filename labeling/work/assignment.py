@@ -199,7 +199,10 @@ def _take(session: Session, account: Account, project: ProjectSettings, now: dat
 
 def _new_ad(session: Session, account: Account) -> Ad | None:
     queue = select(Ad).where(Ad.slots_left > 0, _not_read_by(account), _wanted_by(account)).order_by(Ad.rank, Ad.number)
-    return session.scalar(queue.limit(1).with_for_update(of=Ad, skip_locked=True).execution_options(populate_existing=True))
+    queue = queue.limit(1).execution_options(populate_existing=True)
+    ad = session.scalar(queue.with_for_update(of=Ad, skip_locked=True))
+    # Near the end of the queue another may just be taking one of several slots of the last ads: those are waited for.
+    return ad or session.scalar(queue.with_for_update(of=Ad))
 
 
 def _new_gold(session: Session, account: Account) -> Ad | None:

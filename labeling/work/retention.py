@@ -14,6 +14,7 @@ from labeling.store.tables import (
     Ad,
     Adjudication,
     AdjudicationVersion,
+    AdSketch,
     AnnotationVersion,
     Assignment,
     Feedback,
@@ -68,7 +69,7 @@ def _erase_numbers(session: Session, numbers: list[int]) -> None:
     assignments = select(Assignment.id).where(Assignment.ad_number.in_(numbers))
     for of_assignment in (AnnotationVersion, StoredAnnotation):
         session.execute(delete(of_assignment).where(of_assignment.assignment_id.in_(assignments)))
-    for of_ad in (Assignment, AdjudicationVersion, Adjudication, SuggestedLabel, Suggestion):
+    for of_ad in (Assignment, AdjudicationVersion, Adjudication, SuggestedLabel, Suggestion, AdSketch):
         session.execute(delete(of_ad).where(of_ad.ad_number.in_(numbers)))
     _regroup(session, numbers)
     session.execute(delete(Ad).where(Ad.number.in_(numbers)))

@@ -35,7 +35,9 @@ def settle(session: Session, ad: Ad) -> None:
     if ad.slots_left > 0 or session.scalar(select(is_open)):
         ad.state = AdState.OPEN
         return
-    ad.state = AdState.DISPUTED if consensus(done_opinions(session, ad)).disputed else AdState.AGREED
+    opinions = done_opinions(session, ad)
+    if opinions:
+        ad.state = AdState.AGREED if consensus(opinions).settled else AdState.DISPUTED
 
 
 def settle_waiting(session: Session) -> None:

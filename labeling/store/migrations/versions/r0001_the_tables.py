@@ -188,6 +188,13 @@ def _tables() -> None:
     op.create_index("ix_sign_in_session_account_id", "sign_in_session", ["account_id"])
 
     op.create_table(
+        "ad_sketch",
+        sa.Column("ad_number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sketch", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["ad_number"], ["ad.number"], name="fk_ad_sketch_ad_number"),
+        sa.PrimaryKeyConstraint("ad_number", name="pk_ad_sketch"),
+    )
+    op.create_table(
         "suggested_label",
         sa.Column("ad_number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("label", sa.String(length=64), nullable=False),
