@@ -1,4 +1,4 @@
-"""``signaal-label``: examples for training."""
+"""``signaal-label``: examples for training, from the corpus and from reviewers."""
 
 import shutil
 from pathlib import Path
@@ -13,6 +13,7 @@ from labeling.corpus_files import CORPUS_FOLDER, corpus_paths, read_corpus
 from labeling.corpus_report import NGRAM, CorpusReport, corpus_report
 from labeling.corpus_rules import Bounds, broken_bounds, broken_rules
 from labeling.errors import CorpusError, LabelingError
+from labeling.web.web_cli import add_web_commands
 from models.errors import ModelError
 from models.example import write_examples
 from models.taxonomy import packaged_taxonomy
@@ -20,6 +21,7 @@ from models.taxonomy import packaged_taxonomy
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 corpus_app = typer.Typer(no_args_is_help=True, help="The authored corpus.")
 app.add_typer(corpus_app, name="corpus")
+add_web_commands(app)
 console = Console(width=max(Console().width, 130))  # the table of counts has a column a language
 errors = Console(stderr=True)
 
@@ -77,11 +79,6 @@ def export(
     if description.is_file():
         shutil.copyfile(description, output.with_suffix(".md"))
     console.print(f"{count} examples in {output}")
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps ``corpus`` a group of its own; reviewing has its own commands later."""
 
 
 def main() -> None:
