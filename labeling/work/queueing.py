@@ -12,7 +12,7 @@ from random import Random
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
-from labeling.diversity import clusters, text_vectors
+from labeling.diversity import clusters_by_language
 from labeling.queue import Candidate, Mixing, plan
 from labeling.store.database import Database
 from labeling.store.tables import Ad, Assignment, AssignmentState, Feedback, StoredAnnotation, Suggestion
@@ -20,7 +20,6 @@ from labeling.work import audit
 from labeling.work.ranks import LAST_RANKS, PLANNED_RANKS
 from labeling.work.rules import load_project
 
-CLUSTERS = 100
 _BATCH = 5000
 """Places written in one transaction: others are to write meanwhile."""
 
@@ -89,8 +88,8 @@ def _read(session: Session) -> set[int]:
 
 
 def _clusters(session: Session) -> dict[int, int]:
-    ads = session.execute(select(Ad.number, Ad.text).where(Ad.gold.is_(None)).order_by(Ad.number)).all()
-    found = clusters(text_vectors([ad.text for ad in ads]), CLUSTERS)
+    ads = session.execute(select(Ad.number, Ad.text, Ad.language).where(Ad.gold.is_(None)).order_by(Ad.number)).all()
+    found = clusters_by_language([ad.text for ad in ads], [ad.language for ad in ads])
     return {ad.number: int(cluster) for ad, cluster in zip(ads, found, strict=True)}
 
 
