@@ -29,6 +29,13 @@ class IntakeError(LabelingError):
     """A file as a whole cannot be taken in."""
 
 
+class IncompleteImportError(IntakeError):
+    """Rows of an import were refused; each was named already."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__(f"{refused} rows were refused; the others are in. Mend them and import the file again.")
+
+
 class WorkError(LabelingError):
     """What a reviewer asks cannot be done; nothing was changed."""
 

@@ -4,6 +4,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from labeling.queue import Mixing
+
 
 class ProjectSettings(BaseModel):
     """One project's rules. Stored in the database, changed while it runs."""
@@ -23,7 +25,7 @@ class ProjectSettings(BaseModel):
         default="", max_length=4000, description="Whom reviewers can turn to; shown on every page of theirs."
     )
     mixing: dict[str, float] = Field(
-        default={"uncertainty": 0.4, "under_covered": 0.2, "diversity": 0.2, "random": 0.2},
+        default_factory=lambda: Mixing().model_dump(),
         description="Share of the queue by strategy: random, uncertainty, diversity, under_covered, feedback_first.",
     )
     retention_days: int | None = Field(
@@ -38,6 +40,12 @@ class ProjectSettings(BaseModel):
         except (KeyError, ValueError, OSError) as error:
             raise ValueError("is no time zone of the IANA list, such as Europe/Amsterdam") from error
         return name
+
+    @field_validator("mixing")
+    @classmethod
+    def _is_of_known_strategies(cls, shares: dict[str, float]) -> dict[str, float]:
+        """What is not named has no share."""
+        return Mixing(**(dict.fromkeys(Mixing.model_fields, 0.0) | shares)).model_dump()
 
     @property
     def zone(self) -> ZoneInfo:

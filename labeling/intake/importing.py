@@ -24,15 +24,13 @@ from labeling.masking import mask_contacts
 from labeling.store.database import Database
 from labeling.store.tables import Ad, AdState, Assignment
 from labeling.work import audit
+from labeling.work.ranks import NEW_RANKS
 from labeling.work.rules import load_project
 from models.language import detect_language
 
 BATCH = 1000
 _ALONE = 4 * BATCH
 """Rows up to which starting processes is not worth it."""
-RANDOM_RANKS = 1_000_000_000
-"""New ads get a random place below this one, until ``signaal-label queue`` orders them."""
-
 _chance = secrets.SystemRandom()
 _Item = TypeVar("_Item")
 
@@ -140,7 +138,7 @@ def store_ads(session: Session, ads: Iterable[PreparedAd], source: str, now: dat
             "language": ad.language,
             "source": source[:100],
             "group_id": None,
-            "rank": _chance.randrange(RANDOM_RANKS),
+            "rank": _chance.randrange(*NEW_RANKS),
             "slots_left": 0 if ad.gold else overlap,
             "state": AdState.OPEN,
             "gold": ad.gold,

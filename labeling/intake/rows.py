@@ -34,8 +34,8 @@ def _as_text(value: object) -> object:
 
 
 def _readable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("holds a NUL character")
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("holds characters that are no text (NUL or half of a surrogate pair, or it is not UTF-8)")
     if not text.strip():
         raise ValueError("is blank")
     return text

@@ -152,8 +152,6 @@ class Suggestion(Base):
     """label → ``{"probability", "status", "spans": [{"start", "end"}]}``; spans are in code points."""
     document_type: Mapped[str] = mapped_column(String(40))
     document_type_probability: Mapped[float]
-    uncertainty: Mapped[float]
-    """1 where a label's probability is at the middle of its two thresholds, 0 where it is certain; the greatest of all labels."""
     scored_at: Mapped[datetime]
 
     ad: Mapped[Ad] = relationship(back_populates="suggestion")

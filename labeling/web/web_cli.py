@@ -25,18 +25,14 @@ from labeling.store.tables import Account, Ad
 from labeling.web.access import utc_now
 from labeling.web.app import create_app
 
+app = typer.Typer()
 console = Console(highlight=False)
 SAMPLE_A_LANGUAGE = 6
 PASSWORD = "SIGNAAL_LABEL_ADMIN_PASSWORD"  # noqa: S105 – the name of a variable
 GRACE_SECONDS = 10
 
 
-def add_web_commands(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(first_steps)
-    app.command()(web)
-
-
+@app.command()
 def first_steps(
     admin: Annotated[str, typer.Option(help="Name of the first admin.")] = "admin",
     sample: Annotated[bool, typer.Option(help="Import some texts of the authored corpus when there are no ads.")] = True,
@@ -61,6 +57,7 @@ def first_steps(
         database.close()
 
 
+@app.command()
 def web(
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="SIGNAAL_LABEL_HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.", envvar="SIGNAAL_LABEL_PORT")] = 8090,

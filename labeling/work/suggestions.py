@@ -48,17 +48,6 @@ def score_waiting(database: Database, scorer: Scorer, done: Callable[[int], None
     return scored
 
 
-def uncertainty(score: AdScore, thresholds: dict[str, tuple[float, float]]) -> float:
-    """From 0 to 1: how near the least certain label is to the middle of its two thresholds."""
-    said = score.indicators | score.counter_indicators
-    return max((_uncertain(said[label].probability, *thresholds[label]) for label in said), default=0.0)
-
-
-def _uncertain(probability: float, absent_below: float, present_from: float) -> float:
-    middle = (absent_below + present_from) / 2
-    return 1 - abs(probability - middle) / max(middle, 1 - middle)
-
-
 def _waits(bundle_digest: str) -> tuple[ColumnElement[bool], ...]:
     other = or_(Suggestion.ad_number.is_(None), Suggestion.bundle_digest != bundle_digest)
     return other, Ad.state.in_((AdState.OPEN, AdState.DISPUTED))
@@ -91,7 +80,6 @@ def _store(session: Session, scorer: Scorer, ads: Sequence[Ad], scores: Sequence
                 },
                 "document_type": score.document_type,
                 "document_type_probability": round(score.document_type_probability, 4),
-                "uncertainty": uncertainty(score, scorer.thresholds),
                 "scored_at": now,
             }
         )

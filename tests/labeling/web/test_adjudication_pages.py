@@ -40,7 +40,7 @@ def test_a_decision_ends_the_case_and_a_later_one_replaces_it(site: Site) -> Non
     number = disagree(site)
     judy = site.visitor("judy")
     assert judy.act("PUT", f"/api/adjudication/{number}", json={"version": 0, **SEEN}).json() == {"version": 1}
-    assert "0" in judy.get("/adjudication").text
+    assert "disagree: 0" in judy.get("/adjudication").text
     assert judy.get("/adjudication/next").headers["location"] == "/adjudication?note=resolved"
     stale = judy.act("PUT", f"/api/adjudication/{number}", json={"version": 0, **NOT_SEEN})
     assert stale.status_code == 409

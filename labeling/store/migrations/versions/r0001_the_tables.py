@@ -209,7 +209,6 @@ def _tables() -> None:
         sa.Column("labels", _JSON, nullable=False),
         sa.Column("document_type", sa.String(length=40), nullable=False),
         sa.Column("document_type_probability", sa.Double(), nullable=False),
-        sa.Column("uncertainty", sa.Double(), nullable=False),
         sa.Column("scored_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["ad_number"], ["ad.number"], name="fk_suggestion_ad_number"),
         sa.PrimaryKeyConstraint("ad_number", name="pk_suggestion"),
