@@ -15,6 +15,8 @@ import uvicorn
 from labeling.accounts.roles import Role
 from labeling.settings import LabelingSettings
 from labeling.store.database import Database
+from labeling.store.tables import Ad, Suggestion
+from labeling.web.access import utc_now
 from labeling.web.app import create_app
 from tests.labeling.conftest import PASSWORD, add_account, set_project
 
@@ -59,6 +61,20 @@ class Site:
         if name:
             assert visitor.sign_in(name).status_code == 303
         return visitor
+
+
+def suggest(database: Database, ad_id: str, labels: dict[str, Any]) -> None:
+    """Store what a model is to have said of an ad."""
+    with database.write() as session:
+        ad = session.query(Ad).filter(Ad.id == ad_id).one()
+        ad.suggestion = Suggestion(
+            bundle_digest="0" * 64,
+            model="test",
+            labels=labels,
+            document_type="other",
+            document_type_probability=0.5,
+            scored_at=utc_now(),
+        )
 
 
 @contextmanager

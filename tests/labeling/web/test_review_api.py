@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from labeling.store.tables import Ad, Assignment, Suggestion
+from labeling.store.tables import Assignment
 from labeling.web.access import utc_now
 from labeling.web.pages.review import direction_of
 from labeling.work.assignment import next_assignment
 from tests.labeling.conftest import TEXT, add_ads, set_project
-from tests.labeling.web.conftest import Site, Visitor
+from tests.labeling.web.conftest import Site, Visitor, suggest
 
 SAID: dict[str, Any] = {
     "labels": {"debt_or_fees": True, "states_limits": False},
@@ -110,21 +110,8 @@ def test_the_days_limit_is_told_as_such(site: Site) -> None:
 def test_suggestions_are_shown_only_where_the_project_says_so(site: Site, blind: bool) -> None:
     add_ads(site.database, 1)
     set_project(site.database, blind=blind)
-    with site.database.write() as session:
-        ad = session.query(Ad).one()
-        said = {"probability": 0.9, "status": "present", "spans": [{"start": 0, "end": 7}]}
-        session.add(
-            Suggestion(
-                ad_number=ad.number,
-                bundle_digest="0" * 64,
-                model="test",
-                labels={"debt_or_fees": said, "absent_limits": said},
-                document_type="other",
-                document_type_probability=0.5,
-                uncertainty=0.0,
-                scored_at=utc_now(),
-            )
-        )
+    said = {"probability": 0.9, "status": "present", "spans": [{"start": 0, "end": 7}]}
+    suggest(site.database, "ad-0", {"debt_or_fees": said, "absent_limits": said})
     ana = site.visitor("ana")
     ana.act("POST", "/my-work/opt-outs", data={"label": "absent_limits"})
     suggestions = take(ana)["suggestions"]
