@@ -26,6 +26,10 @@ $(VENV)/everything: $(VENV)/serving
 	$(PIP) --editable '.[train,label,tracing,dev]'
 	@touch $@
 
+$(VENV)/labelling: $(VENV)/serving
+	$(PIP) --editable '.[label]'
+	@touch $@
+
 serve: $(VENV)/serving  ## start the scoring API and the playground on http://127.0.0.1:8080
 	$(BIN)/signaal-serve api
 
@@ -57,7 +61,9 @@ train: $(VENV)/everything data/corpus.jsonl  ## fine-tune on the corpus (about h
 evaluate: $(VENV)/everything data/corpus.jsonl  ## report of the released model on the corpus' test split
 	$(BIN)/signaal-train evaluate released data/corpus.jsonl
 
-label: corpus  ## what there is of labelling so far: the corpus check (the web app is to come)
+label: $(VENV)/labelling  ## start the pages for reviewers on http://127.0.0.1:8090; the first time it makes an admin and some ads
+	$(BIN)/signaal-label first-steps
+	$(BIN)/signaal-label web
 
 mlflow: $(VENV)/serving  ## MLflow's pages: runs, plots, registered models
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5000

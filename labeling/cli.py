@@ -1,4 +1,4 @@
-"""``signaal-label``: examples for training."""
+"""``signaal-label``: ads in, examples for training out, and the pages between."""
 
 import shutil
 from pathlib import Path
@@ -9,10 +9,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
+from labeling.accounts.cli import app as account_app
 from labeling.corpus_files import CORPUS_FOLDER, corpus_paths, read_corpus
 from labeling.corpus_report import NGRAM, CorpusReport, corpus_report
 from labeling.corpus_rules import Bounds, broken_bounds, broken_rules
-from labeling.errors import CorpusError, LabelingError
+from labeling.data_cli import app as data_app
+from labeling.errors import CorpusError, IncompleteImportError, LabelingError
+from labeling.web.web_cli import app as web_app
 from models.errors import ModelError
 from models.example import write_examples
 from models.taxonomy import packaged_taxonomy
@@ -20,6 +23,9 @@ from models.taxonomy import packaged_taxonomy
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 corpus_app = typer.Typer(no_args_is_help=True, help="The authored corpus.")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(data_app)
+app.add_typer(web_app)
+app.add_typer(account_app, name="account")
 console = Console(width=max(Console().width, 130))  # the table of counts has a column a language
 errors = Console(stderr=True)
 
@@ -79,13 +85,9 @@ def export(
     console.print(f"{count} examples in {output}")
 
 
-@app.callback()
-def _commands() -> None:
-    """Keeps ``corpus`` a group of its own; reviewing has its own commands later."""
-
-
 def main() -> None:
-    """Console script: known errors become plain lines; exit code 1 for a broken corpus, 2 for anything else known."""
+    """Console script: known errors become plain lines; exit code 1 for a broken corpus or rows that were refused, 2 for
+    anything else known."""
     try:
         app()
     except CorpusError as error:
@@ -94,4 +96,4 @@ def main() -> None:
         raise SystemExit(1) from error
     except (LabelingError, ModelError) as error:
         errors.print(f"error: {error}", highlight=False, markup=False)
-        raise SystemExit(2) from error
+        raise SystemExit(1 if isinstance(error, IncompleteImportError) else 2) from error

@@ -15,3 +15,59 @@ class CorpusError(LabelingError):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class StoreError(LabelingError):
+    """The database cannot be used."""
+
+
+class AccountError(LabelingError):
+    """An account cannot be made or changed as asked."""
+
+
+class IntakeError(LabelingError):
+    """A file as a whole cannot be taken in."""
+
+
+class IncompleteImportError(IntakeError):
+    """Rows of an import were refused; each was named already."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__(f"{refused} rows were refused; the others are in. Mend them and import the file again.")
+
+
+class WorkError(LabelingError):
+    """What a reviewer asks cannot be done; nothing was changed."""
+
+
+class NotFoundError(WorkError):
+    """There is no such assignment or ad."""
+
+
+class NotAllowedError(WorkError):
+    """It is another's, or the role does not allow it."""
+
+
+class DraftError(WorkError):
+    """An opinion breaks a rule; ``problems`` holds a line for each, without any text of the ad."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(" ".join(problems))
+
+
+class ClosedError(WorkError):
+    """The assignment is not open any more: done, skipped, lapsed and taken over, or the ad is decided."""
+
+
+class StaleVersionError(WorkError):
+    """Someone saved in between (another tab, another adjudicator). ``stored`` is what is there now: an
+    ``labeling.opinion.StoredOpinion``, or None when nothing is."""
+
+    def __init__(self, message: str, stored: object) -> None:
+        self.stored = stored
+        super().__init__(message)
+
+
+class AnnotationError(LabelingError):
+    """Annotations do not fit one another, or the ad they are of."""

@@ -113,7 +113,7 @@ def plain_address(scorer: Scorer) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
-        pytest.skip(f"THE PLAYGROUND IS NOT TESTED: there is no {CHROMIUM}. Install it: apt-get install chromium")
+        pytest.skip(f"THE PAGES ARE NOT TESTED: there is no {CHROMIUM}. Install it: apt-get install chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium

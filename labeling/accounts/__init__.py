@@ -1,0 +1,1 @@
+"""Who works here: passwords, sign-in sessions, lock-out, roles."""

@@ -1,0 +1,176 @@
+"""``signaal-label``'s commands for ads and their data: what comes in, what is known of it, what is kept and what goes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from labeling.errors import IncompleteImportError
+from labeling.intake.feedback import import_feedback
+from labeling.intake.importing import import_ads
+from labeling.intake.readers import read_rows
+from labeling.intake.rows import Problem
+from labeling.settings import LabelingSettings
+from labeling.store import backup as backups
+from labeling.store.database import Database
+from labeling.work import retention
+
+app = typer.Typer()
+console = Console()
+errors = Console(stderr=True)
+
+_MOST_SHOWN = 50
+
+
+@app.command(name="import")
+def import_file(
+    files: Annotated[list[Path], typer.Argument(help="Ads: *.jsonl, *.csv or *.parquet; id and text, perhaps language.")],
+    gold: Annotated[bool, typer.Option(help="Gold items: rows have labels, perhaps spans and document_type.")] = False,
+) -> None:
+    """Take ads in. Contact details are masked; a bad row is named by its line, and the rest is taken; an ad that is there
+    already stays as it is. Exit code 1 when rows were refused."""
+    refused = 0
+    with opened() as database:
+        for file in files:
+            with progress_bar(f"reading {file.name}", None) as done:
+                report = import_ads(database, read_rows(file), file.name, datetime.now(UTC), gold=gold, done=done)
+            console.print(f"{file}: {report.imported} imported, {report.known} known, {len(report.problems)} refused")
+            _show(file, report.problems)
+            refused += len(report.problems)
+    if refused:
+        raise IncompleteImportError(refused)
+
+
+@app.command(name="import-feedback")
+def import_feedback_file(
+    files: Annotated[list[Path], typer.Argument(help="Exports of the scoring API's outbox (signaal-serve feedback export).")],
+) -> None:
+    """Take in what users of the scoring API said; items with a text become ads. What was erased there is erased here. Exit
+    code 1 when records were refused."""
+    refused = 0
+    with opened() as database:
+        for file in files:
+            report = import_feedback(database, file, datetime.now(UTC))
+            console.print(
+                f"{file}: {report.new} new, {report.known} known, {report.erased} erased, {len(report.problems)} refused; "
+                f"{report.ads.imported} new ads, {report.erased_ads} ads erased"
+            )
+            _show(file, report.problems)
+            refused += len(report.problems)
+        database.empty_log()
+    if refused:
+        raise IncompleteImportError(refused)
+
+
+@app.command()
+def group() -> None:
+    """Find near-duplicates among ads that came since the last time. A reviewer reads one ad of a group."""
+    from labeling.work.grouping import group_ads, ungrouped_count
+
+    with opened() as database:
+        with database.read() as session:
+            count = ungrouped_count(session)
+        with progress_bar("comparing", count) as done:
+            copies = group_ads(database, datetime.now(UTC), done)
+        console.print(f"{count} ads compared, {copies} of them like an earlier one")
+
+
+@app.command()
+def score() -> None:
+    """Let the model (SIGNAAL_BUNDLE; the champion by default) read ads that it has not read. It may be stopped, and goes on
+    where it was."""
+    from labeling.work.suggestions import score_waiting, waiting_count
+    from models.registry import open_scorer
+    from models.settings import ModelSettings
+
+    with opened() as database:
+        scorer = open_scorer(ModelSettings())
+        with database.read() as session:
+            count = waiting_count(session, scorer.identity.bundle_digest)
+        with progress_bar("scoring", count) as done:
+            scored = score_waiting(database, scorer, done)
+        console.print(f"{scored} ads scored by {scorer.identity}")
+
+
+@app.command()
+def queue(seed: Annotated[int | None, typer.Option(help="For the same order again.")] = None) -> None:
+    """Order the ads that want readers by what is known now, in the shares of the project's settings."""
+    import random
+
+    from labeling.work.queueing import make_queue
+
+    rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 -- a repeatable order is no secret
+    with opened() as database:
+        console.print(f"{make_queue(database, rng, datetime.now(UTC))} ads in the queue")
+
+
+@app.command()
+def purge() -> None:
+    """Erase ads that were imported longer ago than the project's retention period, and all that was said of them."""
+    with opened() as database:
+        purged = retention.purge(database, None, datetime.now(UTC))
+        database.empty_log()
+    console.print(f"{purged} ads erased")
+
+
+@app.command()
+def erase(
+    ad_id: Annotated[str, typer.Argument(help="The ad's id, as it was imported.")],
+) -> None:
+    """Erase one ad and all that was said of it. Exports and backups that were made before are not reached."""
+    with opened() as database:
+        with database.write() as session:
+            there = retention.erase_ad(session, ad_id, None, datetime.now(UTC))
+        database.empty_log()
+    console.print("erased" if there else "There is no such ad, and nothing was said of it.")
+    if not there:
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(copy: Annotated[Path, typer.Argument(help="File to write.")]) -> None:
+    """Write a copy of a SQLite database while people work."""
+    size = backups.back_up(LabelingSettings().database_url, copy)
+    console.print(f"{copy}: {size / 1_000_000:.1f} MB")
+
+
+@app.command()
+def restore(
+    copy: Annotated[Path, typer.Argument(help="File that `signaal-label backup` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the database that is there.")] = False,
+) -> None:
+    """Put a copy of a SQLite database back."""
+    address = LabelingSettings().database_url
+    backups.restore(address, copy, replace=replace)
+    console.print(f"restored to {address}")
+
+
+@contextmanager
+def opened() -> Iterator[Database]:
+    """The database that the settings name."""
+    database = Database(LabelingSettings().database_url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; gives what tells it how many more are done."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _show(file: Path, problems: Sequence[Problem]) -> None:
+    for problem in problems[:_MOST_SHOWN]:
+        errors.print(f"{file}: {problem}", highlight=False, markup=False, soft_wrap=True)
+    if len(problems) > _MOST_SHOWN:
+        errors.print(f"{file}: and {len(problems) - _MOST_SHOWN} more", highlight=False, markup=False)

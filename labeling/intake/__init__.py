@@ -1,0 +1,1 @@
+"""How ads come in: files, labelled examples as gold items, the scoring API's feedback."""

@@ -1,0 +1,1 @@
+"""Where the labelling room keeps its data: tables, database, migrations."""

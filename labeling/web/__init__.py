@@ -1,0 +1,1 @@
+"""What reviewers see: pages rendered on the server, and one script for the review page."""

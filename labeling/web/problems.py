@@ -1,0 +1,89 @@
+"""What a visitor is told when something cannot be done: a page for people, an RFC 9457 problem document for scripts.
+
+None of them repeats what was sent.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from labeling.errors import (
+    AccountError,
+    ClosedError,
+    DraftError,
+    LabelingError,
+    NotAllowedError,
+    NotFoundError,
+    StaleVersionError,
+    StoreError,
+)
+from labeling.opinion import StoredOpinion
+from labeling.web.catalogue import say
+from labeling.web.errors import DailyLimitError, ForgedRequestError, SignInNeededError
+from labeling.web.rendering import language_of, page
+
+OF_ERROR: Mapping[type[Exception], tuple[int, str]] = {
+    SignInNeededError: (401, "sign-in-needed"),
+    ForgedRequestError: (403, "forged"),
+    DailyLimitError: (403, "daily-limit"),
+    NotAllowedError: (403, "not-allowed"),
+    NotFoundError: (404, "not-found"),
+    StaleVersionError: (409, "stale"),
+    ClosedError: (409, "closed"),
+    DraftError: (422, "invalid"),
+    AccountError: (422, "invalid"),
+    StoreError: (503, "no-store"),
+}
+OF_STATUS = {404: "not-found", 405: "wrong-method"}
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every foreseen error in the visitor's language."""
+
+    def known(request: Request, error: Exception) -> Response:
+        status, slug = next((OF_ERROR[kind] for kind in type(error).__mro__ if kind in OF_ERROR), (422, "invalid"))
+        if isinstance(error, SignInNeededError) and not _is_api(request):
+            return RedirectResponse("/sign-in", 303)
+        detail = str(error) if isinstance(error, DraftError | AccountError) else ""
+        extra: dict[str, Any] = {}
+        if isinstance(error, StaleVersionError):
+            extra["stored"] = as_stored(error.stored)
+        return _answer(request, status, slug, detail, extra)
+
+    def invalid(request: Request, error: Exception) -> Response:
+        places = error.errors() if isinstance(error, RequestValidationError) else []
+        # The place alone: pydantic's own sentences, and its list, have what was sent in them.
+        detail = ", ".join(sorted({".".join(str(part)[:40] for part in one["loc"][1:2]) for one in places} - {""}))
+        return _answer(request, 422, "invalid", detail, {})
+
+    def other(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return _answer(request, status, OF_STATUS.get(status, "invalid"), "", {})
+
+    app.add_exception_handler(LabelingError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, other)
+
+
+def as_stored(stored: object) -> dict[str, Any]:
+    """What is kept, for a script whose version is not that."""
+    if not isinstance(stored, StoredOpinion):
+        return {"version": 0, "annotation": None}
+    return {"version": stored.version, "annotation": stored.draft.model_dump(mode="json")}
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/api/")
+
+
+def _answer(request: Request, status: int, slug: str, detail: str, extra: dict[str, Any]) -> Response:
+    language = language_of(request, None)
+    title = say(language, f"problem.{slug.replace('-', '_')}")
+    if not _is_api(request):
+        return page(request, "problem.html", None, status=status, title=title, detail=detail)
+    body = {"type": f"urn:signaal:problem:{slug}", "title": title, "status": status, "detail": detail or title, **extra}
+    return JSONResponse(body, status, media_type="application/problem+json")

@@ -1,0 +1,132 @@
+"""How far reviewers agree, with one another and with gold items, and each of them over time; kept until an opinion changes."""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from labeling.agreement import Agreement, DriftPoint, SpanAgreement, alpha, alpha_by_language, document_type_alpha, drift, span_f1
+from labeling.annotation import Annotation
+from labeling.store.database import Database
+from labeling.store.tables import Assignment, AssignmentState, StoredAnnotation
+from labeling.web.figures import Opinions, opinions, texts_of
+from models.taxonomy import packaged_taxonomy
+
+log = logging.getLogger("signaal.label")
+
+State = tuple[int, int, datetime | None]
+"""What changes with every opinion that is done, undone, changed or erased: how many, which, and the latest save."""
+MOST_SPAN_ADS = 1000
+"""Span agreement looks at the latest ads with marks of two reviewers, so that it stays quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What all opinions together show."""
+
+    found: Opinions
+    labels: Mapping[str, Agreement]
+    document_type: Agreement
+    languages: Mapping[str, Mapping[str, Agreement]]
+    """Label → language; only of labels on which there is an alpha at all."""
+    spans: Mapping[str, SpanAgreement]
+    drift: Mapping[str, list[DriftPoint]]
+    """Account id → stretches of a week, in order of time."""
+    gold: Mapping[str, tuple[int, int]]
+    """Account id → (judgements on gold items that are right, all of them)."""
+
+
+class QualityCache:
+    """Computes ``Quality`` once for each state of the opinions, in a thread of its own: over ten thousand opinions it takes
+    seconds, and nobody should wait for a page that long."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._kept: tuple[State, Quality] | None = None
+        self._running: threading.Event | None = None
+
+    def get(self, patience: float) -> tuple[Quality | None, bool]:
+        """The latest figures there are after ``patience`` seconds at most, and whether they are those of now."""
+        with self._database.read() as session:
+            state = _state(session)
+        with self._lock:
+            if self._kept and self._kept[0] == state:
+                return self._kept[1], True
+            if self._running is None:
+                self._running = threading.Event()
+                threading.Thread(target=self._compute, args=(self._running,), daemon=True).start()
+            running = self._running
+        running.wait(patience)
+        with self._lock:
+            return (self._kept[1], self._kept[0] == state) if self._kept else (None, False)
+
+    def _compute(self, finished: threading.Event) -> None:
+        try:
+            with self._database.read() as session:
+                kept = _state(session), _quality(session)
+            with self._lock:
+                self._kept = kept
+        except Exception as error:
+            # Its message may hold what a reviewer wrote. The next visit tries again.
+            log.error("The figures of the dashboard failed with %s.", type(error).__qualname__)
+        finally:
+            with self._lock:
+                self._running = None
+            finished.set()
+
+
+def _state(session: Session) -> State:
+    done = select(func.count(), func.sum(Assignment.id)).where(Assignment.state == AssignmentState.DONE)
+    count, total = session.execute(done).one()
+    return count, total or 0, session.scalar(select(func.max(StoredAnnotation.saved_at)))
+
+
+def _quality(session: Session) -> Quality:
+    found, taxonomy = opinions(session), packaged_taxonomy()
+    shared = [one for one in found.annotations if one.ad_id not in found.gold]
+    labels = {label: alpha(shared, label) for label in taxonomy.label_ids}
+    return Quality(
+        found=found,
+        labels=labels,
+        document_type=document_type_alpha(shared),
+        languages={
+            label: alpha_by_language(shared, label, found.languages) for label, of_all in labels.items() if of_all.alpha is not None
+        },
+        spans=_span_agreement(session, shared),
+        drift=_by_annotator(drift(shared, timedelta(days=7))),
+        gold=_gold(found),
+    )
+
+
+def _span_agreement(session: Session, annotations: list[Annotation]) -> dict[str, SpanAgreement]:
+    marked: dict[str, int] = defaultdict(int)
+    for annotation in annotations:
+        marked[annotation.ad_id] += bool(annotation.spans)
+    latest = [ad for ad, reviewers in marked.items() if reviewers > 1][-MOST_SPAN_ADS:]
+    texts = texts_of(session, latest)
+    return span_f1([one for one in annotations if one.ad_id in texts], texts)
+
+
+def _by_annotator(points: list[DriftPoint]) -> dict[str, list[DriftPoint]]:
+    own: dict[str, list[DriftPoint]] = defaultdict(list)
+    for point in points:
+        own[point.annotator].append(point)
+    return own
+
+
+def _gold(found: Opinions) -> dict[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = {}
+    for annotation in found.annotations:
+        known = found.gold.get(annotation.ad_id)
+        if known is None or not annotation.decided:
+            continue
+        same = [known.get(label, False) == there for label, there in annotation.labels.items()]
+        right, total = counts.get(annotation.annotator, (0, 0))
+        counts[annotation.annotator] = right + sum(same), total + len(same)
+    return counts

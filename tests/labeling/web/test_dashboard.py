@@ -1,0 +1,93 @@
+import re
+import time
+from xml.etree import ElementTree
+
+from labeling.accounts.roles import Role
+from labeling.store.database import Database
+from labeling.web import plots
+from labeling.web.access import utc_now
+from labeling.web.figures import coverage, opinions, people, progress
+from labeling.web.quality import QualityCache
+from tests.labeling.conftest import add_account, add_ads
+from tests.labeling.web.conftest import Site
+
+
+def read_all(site: Site, name: str, *, present_on_even: bool) -> None:
+    visitor = site.visitor(name)
+    while (answer := visitor.get("/api/next")).status_code == 200:
+        shown = answer.json()
+        there = int(shown["ad"]["id"].split("-")[1]) % 2 == 0 if present_on_even else False
+        said = {"labels": {"debt_or_fees": there}, "document_type": "recruitment_post", "seconds": 4.0}
+        visitor.save(shown["assignment"], 0, **said, done=True)
+
+
+def test_the_figures_are_those_of_the_opinions(site: Site) -> None:
+    add_ads(site.database, 6)
+    read_all(site, "ana", present_on_even=True)
+    read_all(site, "bea", present_on_even=False)
+    with site.database.read() as session:
+        stand = progress(session, utc_now())
+        found = opinions(session)
+        persons = {one.name: one for one in people(session, found.annotations)}
+    assert (stand.ads, stand.states["disputed"], stand.states["agreed"]) == (6, 3, 3)
+    assert stand.languages == {"en": {"disputed": 3, "agreed": 3}}
+    assert sum(count for _, count in stand.days) == 12
+    assert (persons["ana"].done, persons["ana"].seconds, persons["ana"].undecided) == (6, 4.0, 0)
+    assert coverage(found) == {"debt_or_fees": {"en": 3}}
+    quality, current = QualityCache(site.database).get(patience=30)
+    assert current
+    assert quality
+    assert quality.labels["debt_or_fees"].ads == 6
+    # 12 judgements, 3 of them present; ana and bea differ on 3 of 6 ads: alpha = 1 - 11 * 6 / (2 * 3 * 9)
+    assert quality.labels["debt_or_fees"].alpha is not None
+    assert abs(quality.labels["debt_or_fees"].alpha - (1 - 11 * 6 / (2 * 3 * 9))) < 1e-9
+    shown = site.visitor("judy").get("/dashboard").text
+    assert "Examples by label and language" in shown
+    assert re.search(r"<strong>3</strong> ads in dispute", shown)
+
+
+def test_figures_are_computed_anew_only_when_an_opinion_changed(site: Site) -> None:
+    add_ads(site.database, 2)
+    cache = QualityCache(site.database)
+    first, _ = cache.get(patience=30)
+    assert cache.get(patience=0)[0] is first
+    read_all(site, "ana", present_on_even=True)
+    until = time.monotonic() + 30
+    while not (now := cache.get(patience=1))[1] and time.monotonic() < until:
+        pass
+    assert now[0] is not None
+    assert now[0] is not first
+
+
+def test_an_empty_room_has_a_dashboard_too(site: Site) -> None:
+    shown = site.visitor("judy").get("/dashboard")
+    assert shown.status_code == 200
+    assert "Nothing yet." in shown.text
+
+
+def test_every_plot_is_well_formed_and_without_style() -> None:
+    for drawn in (
+        plots.bars([]),
+        plots.bars([("a<b", 0)]),
+        plots.bars([(str(n), n * n) for n in range(30)]),
+        plots.interval(-0.7, 0.1, 0.4),
+        plots.line([None, 0.5, 1.0]),
+        plots.line([]),
+    ):
+        root = ElementTree.fromstring(drawn)
+        assert root.attrib["aria-hidden"] == "true"
+        assert "style" not in drawn
+
+
+def test_a_shade_tells_nothing_from_something_and_grows() -> None:
+    shades = [plots.shade(count, 40) for count in (0, 1, 15, 25, 35, 40)]
+    assert shades[0] == 0
+    assert shades[1] >= 1
+    assert shades == sorted(shades)
+    assert shades[-1] == 4
+
+
+def test_people_without_work_are_not_listed(sqlite_database: Database) -> None:
+    add_account(sqlite_database, "idle", Role.ANNOTATOR)
+    with sqlite_database.read() as session:
+        assert people(session, []) == []

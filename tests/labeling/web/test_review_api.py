@@ -1,0 +1,156 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from labeling.store.tables import Assignment
+from labeling.web.access import utc_now
+from labeling.web.pages.review import direction_of
+from labeling.work.assignment import next_assignment
+from tests.labeling.conftest import TEXT, add_ads, set_project
+from tests.labeling.web.conftest import Site, Visitor, suggest
+
+SAID: dict[str, Any] = {
+    "labels": {"debt_or_fees": True, "states_limits": False},
+    "spans": [{"start": 0, "end": 7, "label": "debt_or_fees"}],
+    "document_type": "recruitment_post",
+}
+
+
+def take(visitor: Visitor) -> dict[str, Any]:
+    answer = visitor.get("/api/next")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_an_ad_is_given_saved_finished_and_taken_up_again(site: Site) -> None:
+    add_ads(site.database, 2)
+    ana = site.visitor("ana")
+    first = take(ana)
+    assert first["version"] == 0
+    assert first["ad"]["text"] in {TEXT.format(0), TEXT.format(1)}
+    assert (first["ad"]["direction"], first["annotation"], first["pause"]) == ("ltr", None, False)
+    assert ana.save(first["assignment"], 0, **SAID).json() == {"version": 1}
+    again = take(ana)
+    assert again["assignment"] == first["assignment"]
+    assert again["annotation"]["spans"] == SAID["spans"]
+    assert ana.save(first["assignment"], 1, **SAID, done=True, seconds=3.5).json() == {"version": 2}
+    assert take(ana)["assignment"] != first["assignment"]
+    assert ana.get("/api/last-done").json() == {"assignment": first["assignment"]}
+    reopened = ana.act("POST", f"/api/assignments/{first['assignment']}/reopen").json()
+    assert reopened["version"] == 2
+    assert reopened["annotation"]["labels"]["debt_or_fees"] is True
+    assert reopened["annotation"]["labels"]["third_party_control"] is False  # done: what was not called present is absent
+    assert reopened["annotation"]["seconds"] == 3.5
+
+
+def test_nothing_left_is_an_empty_answer(site: Site) -> None:
+    ana = site.visitor("ana")
+    assert ana.get("/api/next").status_code == 204
+    assert ana.get("/api/last-done").status_code == 204
+
+
+def test_a_save_on_an_old_version_is_refused_with_what_is_stored(site: Site) -> None:
+    add_ads(site.database, 1)
+    ana = site.visitor("ana")
+    assignment = take(ana)["assignment"]
+    ana.save(assignment, 0, **SAID)
+    refused = ana.save(assignment, 0, labels={"absent_limits": True})
+    assert refused.status_code == 409
+    problem = refused.json()
+    assert problem["type"] == "urn:signaal:problem:stale"
+    assert problem["stored"]["version"] == 1
+    assert problem["stored"]["annotation"]["spans"] == SAID["spans"]
+    assert take(ana)["annotation"]["labels"] == SAID["labels"]
+
+
+def test_anothers_opinion_is_out_of_reach_by_any_address(site: Site) -> None:
+    add_ads(site.database, 1)
+    ana, bea = site.visitor("ana"), site.visitor("bea")
+    own = take(ana)["assignment"]
+    ana.save(own, 0, **SAID, comment="only for the adjudicator", done=True)
+    assert take(bea)["annotation"] is None
+    for method, address in (
+        ("PUT", f"/api/assignments/{own}/annotation"),
+        ("POST", f"/api/assignments/{own}/skip"),
+        ("POST", f"/api/assignments/{own}/reopen"),
+    ):
+        answer = bea.act(method, address, json={"version": 0} if method == "PUT" else None)
+        assert (address, answer.status_code) == (address, 403)
+        assert "adjudicator" not in answer.text
+        assert answer.json()["type"] == "urn:signaal:problem:not-allowed"
+    assert bea.get("/adjudication/1").status_code == 403
+    # An adjudicator cannot look either while an opinion is missing: it would no longer be blind.
+    assert site.visitor("judy").get("/adjudication/1").status_code == 409
+
+
+def test_a_skipped_ad_is_not_given_again_and_no_reason_is_asked(site: Site) -> None:
+    add_ads(site.database, 1)
+    ana = site.visitor("ana")
+    assignment = take(ana)["assignment"]
+    assert ana.act("POST", f"/api/assignments/{assignment}/skip").status_code == 204
+    assert ana.get("/api/next").status_code == 204
+    assert ana.save(assignment, 0, **SAID).json()["type"] == "urn:signaal:problem:closed"
+
+
+def test_the_days_limit_is_told_as_such(site: Site) -> None:
+    add_ads(site.database, 3)
+    set_project(site.database, daily_limit=1, pause_after=1)
+    ana = site.visitor("ana")
+    shown = take(ana)
+    assert (shown["remaining_today"], shown["pause"]) == (0, True)
+    ana.save(shown["assignment"], 0, **SAID, done=True)
+    refused = ana.get("/api/next")
+    assert refused.status_code == 403
+    assert refused.json()["type"] == "urn:signaal:problem:daily-limit"
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_suggestions_are_shown_only_where_the_project_says_so(site: Site, blind: bool) -> None:
+    add_ads(site.database, 1)
+    set_project(site.database, blind=blind)
+    said = {"probability": 0.9, "status": "present", "spans": [{"start": 0, "end": 7}]}
+    suggest(site.database, "ad-0", {"debt_or_fees": said, "absent_limits": said})
+    ana = site.visitor("ana")
+    ana.act("POST", "/my-work/opt-outs", data={"label": "absent_limits"})
+    suggestions = take(ana)["suggestions"]
+    assert suggestions == (None if blind else [{"label": "debt_or_fees", **said}])
+    assert 'data-label="absent_limits"' not in ana.get("/review").text
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ({"spans": [{"start": 5, "end": 900, "label": "debt_or_fees"}], "labels": {"debt_or_fees": True}}, "does not fit the text"),
+        ({"labels": {"no_such_label": True}}, "not a label of the taxonomy"),
+        ({"labels": "a secret"}, "labels"),
+        ({"unheard_of": "a secret"}, "unheard_of"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_never_repeated(site: Site, said: dict[str, Any], where: str) -> None:
+    add_ads(site.database, 1)
+    ana = site.visitor("ana")
+    refused = ana.save(take(ana)["assignment"], 0, **said)
+    assert refused.status_code == 422
+    assert where in refused.json()["detail"]
+    assert "secret" not in refused.text
+
+
+def test_an_ad_whose_time_ran_out_and_that_another_has_now_says_so(site: Site) -> None:
+    add_ads(site.database, 1)
+    set_project(site.database, overlap=1)
+    ana = site.visitor("ana")
+    assignment = take(ana)["assignment"]
+    with site.database.write() as session:
+        session.get_one(Assignment, assignment).leased_until = utc_now() - timedelta(hours=1)
+    with site.database.write() as session:
+        assert next_assignment(session, site.ids["bea"], utc_now())
+    refused = ana.save(assignment, 0, **SAID)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:signaal:problem:closed")
+
+
+def test_the_direction_is_that_of_the_first_letter_that_has_one() -> None:
+    assert [direction_of(text) for text in ("abc", "12 🙂 مرحبا abc", "?שלום", "Търсим", "123", "")] == [
+        "ltr", "rtl", "rtl", "ltr", "ltr", "ltr",
+    ]  # fmt: skip
