@@ -29,13 +29,16 @@ from serving.settings import ServingSettings
 
 LOCK_SECONDS = 60
 """How long to wait for a part that another worker holds: one that is about to die, as its machine or the job before it did."""
+MOST_TRIES = 3
+"""An engine gives a part whose worker was lost to another one. A part that itself kills workers must not go on for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartsTask:
     """What is the same for all parts. It travels to the workers, so it holds no secret and no ad.
 
-    ``model_settings`` and ``settings`` are those that were set where the job began; what was not set is the worker's own.
+    ``run`` names this run of the job. ``model_settings`` and ``settings`` are those that were set where the job began; what was
+    not set is the worker's own.
     """
 
     place: str
@@ -47,6 +50,7 @@ class PartsTask:
     labels: tuple[str, ...]
     evidence: bool
     running: Path
+    run: str
 
 
 class PartResult(BaseModel):
@@ -113,11 +117,16 @@ class PartScorer:
 
     @contextmanager
     def _alone(self, part: Part) -> Iterator[None]:
-        """Hold the part. Its lock file is there while it is under way, and is removed when it is done: who then still waits
-        for the removed file finds the part done."""
+        """Hold the part. Its lock file is there while it is under way, with a line for each try of this run, and is removed when
+        it is done: who then still waits for the removed file finds the part done."""
         path = self._task.running / part.lock_name
-        with path.open("ab") as file:
+        with path.open("a+b") as file:
             _wait_for(file, part)
+            file.seek(0)
+            if file.read().split().count(self._task.run.encode()) >= MOST_TRIES:
+                raise BulkError(f"{part.name} was begun {MOST_TRIES} times, and each time its worker was lost (out of memory?).")
+            file.write(f"{self._task.run}\n".encode())
+            file.flush()
             yield
             path.unlink()
 

@@ -5,9 +5,11 @@ store (which spills to disk) or its logs, and a part comes out byte for byte as 
 folders must be seen by all workers under one path, and one large file is not shared out.
 """
 
+import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +27,6 @@ from serving.errors import BulkError
 from serving.settings import ServingSettings
 
 LOOK_SECONDS = 2
-RESTARTS = 3
-"""Of one worker: it may be lost with its machine, but a part that kills its worker again and again must not go on for ever."""
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 WORKERS_SETTINGS = ("max_characters", "bulk_batch", "bulk_max_line_bytes")
 
@@ -67,7 +67,8 @@ def score_parts(
             columns=job.columns,
             labels=tuple(folder.labels),
             evidence=job.evidence,
-            running=folder.running.absolute(),
+            running=folder.running,
+            run=uuid.uuid4().hex,
         )
         left.sort(key=lambda index: -job.parts[index].size)  # the large ones first, so that all workers end at about one time
         began = time.monotonic()
@@ -88,8 +89,9 @@ def score_parts(
 
 
 def _import_ray() -> Any:
-    # Ray reports the use of it to its makers unless told not to.
+    # Ray reports the use of it to its makers unless told not to, and warns of what it does itself.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -135,6 +137,7 @@ def _cluster(ray: Any, address: str | None, threads: int, workers: int | None, p
 def _results(
     ray: Any, task: PartsTask, parts: Sequence[Part], left: Sequence[int], workers: int, threads: int
 ) -> Iterator[PartResult]:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -144,8 +147,6 @@ def _results(
         fn_constructor_kwargs={"task": task},
         compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
         num_cpus=threads,
-        max_restarts=RESTARTS,
-        max_task_retries=RESTARTS,
     )
     for row in scored.iter_rows():
         yield PartResult.model_validate_json(row["result"])
