@@ -7,6 +7,7 @@ folders must be seen by all workers under one path, and one large file is not sh
 
 import logging
 import os
+import socket
 import threading
 import time
 import uuid
@@ -27,6 +28,7 @@ from serving.errors import BulkError
 from serving.settings import ServingSettings
 
 LOOK_SECONDS = 2
+REACH_SECONDS = 10
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 WORKERS_SETTINGS = ("max_characters", "bulk_batch", "bulk_max_line_bytes")
 
@@ -117,8 +119,10 @@ def _cluster(ray: Any, address: str | None, threads: int, workers: int | None, p
         options |= {"address": "local", "num_cpus": workers * threads, "object_store_memory": OBJECT_STORE_BYTES}
         options["include_dashboard"] = False
     try:
+        if address is not None and ":" in address:
+            _reach(address)
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         place = f"The Ray cluster {address}" if address else "Ray"
         raise BulkError(f"{place} cannot be used: {' '.join(str(error).split())}") from error
     try:
@@ -132,6 +136,12 @@ def _cluster(ray: Any, address: str | None, threads: int, workers: int | None, p
         ) from None
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Ray ends the whole process, with a dump of its stack, where nobody listens."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
 
 
 def _results(

@@ -1,7 +1,9 @@
 """The registered model as a function of Spark, with a real Spark and a real Java runtime."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,8 @@ LANGUAGES = ["nl" if i % 3 else None for i in range(12)]
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
+    # Spark's workers are the first python3 of PATH unless told; they need this environment.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     options = {
         "spark.ui.enabled": "false",
         "spark.driver.memory": "1g",
@@ -59,8 +63,5 @@ def test_spark_gives_the_same_scores_as_the_scorer(spark: Any, small_run: SmallR
         labels = one.indicators | one.counter_indicators
         assert {label: found[label] for label in labels} == pytest.approx({k: v.probability for k, v in labels.items()}, abs=1e-4)
         assert {label: found[f"{label}_status"] for label in labels} == {k: v.status.value for k, v in labels.items()}
-        assert json.loads(found["evidence"]) == {
-            label: [[span.start, span.end] for span in found_in.evidence]
-            for label, found_in in labels.items()
-            if found_in.evidence
-        }
+        spans = {label: [[span.start, span.end] for span in of.evidence] for label, of in labels.items() if of.evidence}
+        assert json.loads(found["evidence"]) == spans
