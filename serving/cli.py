@@ -13,14 +13,27 @@ from typing import Annotated
 import typer
 import uvicorn
 from rich.console import Console
-from rich.table import Table
 
 from models.errors import ModelError
 from models.registry import open_at, open_scorer, where
 from models.settings import ModelSettings
 from serving.app import create_app
-from serving.bulk.job import Format, Job, format_of, score_file
-from serving.bulk.journal import Paths, State
+from serving.bulk.job import Job, format_of, score_file
+from serving.bulk.journal import Paths
+from serving.bulk.options import (
+    SOME_REJECTED,
+    Evidence,
+    IdColumn,
+    Indicators,
+    InputFormat,
+    LanguageColumn,
+    Resume,
+    TextColumn,
+    format_named,
+    labels_named,
+    summary,
+)
+from serving.bulk.parts_cli import score_parts
 from serving.errors import BulkError, ServingError, SettingsError
 from serving.feedback.cli import feedback_app
 from serving.fleet import Source
@@ -34,9 +47,9 @@ from serving.tracing import open_tracing
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(feedback_app, name="feedback")
 app.add_typer(keys_app, name="keys")
+app.command()(score_parts)
 console = Console(stderr=True)
 
-SOME_REJECTED = 3
 GRACE_SECONDS = 10
 """Beyond the longest wait: then whoever is not answered when the server stops is cut off, an endless stream too."""
 
@@ -134,17 +147,13 @@ def _listen(host: str, port: int) -> socket.socket:
 def score(
     file: Annotated[Path, typer.Argument(help="NDJSON, CSV or Parquet file with one ad a line (row).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .ndjson (everything), .csv or .parquet (flat).")],
-    text_column: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
-    id_column: Annotated[
-        str | None, typer.Option(help="Field that holds the id [default: 'id' if there is one, else the line].")
-    ] = None,
-    language_column: Annotated[
-        str | None, typer.Option(help="Field that holds the language [default: 'language' if there is one].")
-    ] = None,
-    input_format: Annotated[str | None, typer.Option("--format", help="ndjson, csv or parquet [default: by the name].")] = None,
-    indicators: Annotated[str | None, typer.Option(help="Only these labels, with commas between.")] = None,
-    evidence: Annotated[bool, typer.Option("--evidence/--no-evidence", help="Whether to give the words, too.")] = True,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped job.")] = False,
+    text_column: TextColumn = "text",
+    id_column: IdColumn = None,
+    language_column: LanguageColumn = None,
+    input_format: InputFormat = None,
+    indicators: Indicators = None,
+    evidence: Evidence = True,
+    resume: Resume = False,
 ) -> None:
     """Score a whole file as a stream; memory stays constant. Exit code 3 when some lines could not be scored.
 
@@ -153,9 +162,9 @@ def score(
     job = Job(
         source=file,
         out=output,
-        source_format=_format(input_format) if input_format else format_of(file),
+        source_format=format_named(input_format, "--format") if input_format else format_of(file),
         columns=Columns(text_column, id_column, language_column),
-        labels=tuple(name.strip() for name in indicators.split(",")) if indicators else None,
+        labels=labels_named(indicators),
         evidence=evidence,
         resume=resume,
     )
@@ -171,7 +180,7 @@ def score(
     if state is None:
         _say(f"{output} is already complete; there is nothing to do.")
         return
-    console.print(_summary(state))
+    console.print(summary(state.key.labels, state.present, state.uncertain))
     _say(f"{state.scored} scored in {state.seconds:.0f} s, {state.rejected} rejected; results: {output}")
     if state.rejected:
         _say(f"rejected lines: {Paths(output).rejected}")
@@ -181,20 +190,6 @@ def score(
 def _say(message: str) -> None:
     """One line, whatever the width; names of files are not markup."""
     console.print(message, highlight=False, markup=False, soft_wrap=True)
-
-
-def _format(name: str) -> Format:
-    for known in ("ndjson", "csv", "parquet"):
-        if name == known:
-            return known
-    raise SettingsError(f"--format: '{name}' is none of ndjson, csv, parquet.")
-
-
-def _summary(state: State) -> Table:
-    table = Table("label", "present", "uncertain")
-    for label in state.key.labels:
-        table.add_row(label, str(state.present.get(label, 0)), str(state.uncertain.get(label, 0)))
-    return table
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from models.scores import AdScore, Status
-from models.taxonomy import Taxonomy
 from serving.answers import LineOut, ModelOut, ResultOut
 from serving.bulk.flat import write_csv, write_parquet
 from serving.bulk.journal import JobKey, Journal, Paths, State, finish, read_state
@@ -81,7 +80,7 @@ def score_file(job: Job, open_scorer: "Callable[[], Scorer]", settings: ServingS
     with job.source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     scorer = open_scorer()
-    wanted = _wanted_labels(job.labels, scorer.taxonomy)
+    wanted = wanted_labels(job.labels, scorer.taxonomy.label_ids)
     key = JobKey(
         input_sha256=digest,
         input_format=job.source_format,
@@ -109,11 +108,16 @@ def _open_input(job: Job, limits: Limits, settings: ServingSettings) -> NdjsonIn
     return kind(job.source, job.columns, limits, settings.bulk_max_line_bytes)
 
 
-def _wanted_labels(asked: Sequence[str] | None, taxonomy: Taxonomy) -> list[str]:
+def wanted_labels(asked: Sequence[str] | None, label_ids: Sequence[str]) -> list[str]:
+    """The labels that are asked for, all when None, in the taxonomy's order.
+
+    Raises:
+        BulkError: the model has no such label.
+    """
     for label in asked or ():
-        if label not in taxonomy.label_ids:
-            raise BulkError(f"'{label}' is not an indicator of this model.{nearest(label, taxonomy.label_ids)}")
-    return [label for label in taxonomy.label_ids if asked is None or label in asked]
+        if label not in label_ids:
+            raise BulkError(f"'{label}' is not an indicator of this model.{nearest(label, label_ids)}")
+    return [label for label in label_ids if asked is None or label in asked]
 
 
 class _Run:
