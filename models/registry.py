@@ -55,8 +55,9 @@ def where(settings: ModelSettings, alias: str = CHAMPION) -> str | None:
     return settings.bundle
 
 
-def bundle_at(place: str, settings: ModelSettings, scratch: Path) -> Bundle:
-    """The bundle at a place that ``where`` gave; one from the registry is put into the folder ``scratch``.
+def bundle_at(place: str, settings: ModelSettings, scratch: Path | None = None) -> Bundle:
+    """The bundle at a place that ``where`` gave. One from the registry is put into the folder ``scratch``, or where
+    MLflow keeps it: for commands that soon end, because nobody clears that up.
 
     Raises:
         BundleError: it is broken, or no bundle.
@@ -83,14 +84,16 @@ def _registered(name: str, alias: str, settings: ModelSettings) -> str | None:
         raise RegistryError(f"The MLflow store {uri} does not answer: {error.message}") from error
 
 
-def _from_registry(model_uri: str, settings: ModelSettings, scratch: Path) -> Bundle:
+def _from_registry(model_uri: str, settings: ModelSettings, scratch: Path | None) -> Bundle:
     import mlflow
     from mlflow.exceptions import MlflowException
 
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(settings.mlflow_tracking_uri)
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(scratch)))
+        folder = Path(
+            mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=None if scratch is None else str(scratch))
+        )
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{model_uri} cannot be had from {settings.mlflow_tracking_uri}: {error}") from error
     # mlflow.models.Model would read this file, too, but with pandas, which a server does without.
