@@ -12,6 +12,7 @@ from models.settings import ModelSettings
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
+    from training.comparison import Comparison
     from training.gates import Verdict
     from training.resampling import Difference
 
@@ -52,6 +53,11 @@ def compare(
         raise TrainingError("A model cannot be compared with itself; name another one, or two precisions: --precision fp32,int8.")
     contenders = open_contender(a, settings, of_a), open_contender(b or a, settings, of_b)
     comparison, report = compare_models(*contenders, data, output, settings)
+    print_comparison(comparison, report)
+
+
+def print_comparison(comparison: "Comparison", report: Path) -> None:
+    """The main rows, for a console."""
     console.print(f"A: {comparison.a.name}\nB: {comparison.b.name}", highlight=False)
     table = Table("", "A", "B", "B − A", "95% interval", "P(better)")
     for name, found in comparison.figures.items():

@@ -11,6 +11,7 @@ from models.bundle import RELEASED, open_bundle
 from models.settings import ModelSettings
 from training.distillation.settings import DistillationSettings
 from training.errors import TrainingError
+from training.promotion_cli import print_comparison
 
 console = Console(stderr=True)
 
@@ -35,7 +36,6 @@ def distil(
 
     Every other setting is an environment variable SIGNAAL_DISTIL_<NAME>; see docs/distillation.md.
     """
-    from training.distillation.comparison import console_table
     from training.distillation.distil import distil as run_distillation
 
     options = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
@@ -46,9 +46,9 @@ def distil(
         raise TrainingError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
     opened = open_bundle(RELEASED if str(teacher) == "released" else teacher)
     result = run_distillation(opened, settings, ModelSettings())
-    Console().print(console_table(result.comparison))
+    print_comparison(result.comparison, result.beside_teacher)
     run = result.run
-    console.print(f"bundle: {run.bundle.folder}\nreport: {run.report}\ntable: {result.table}")
+    console.print(f"bundle: {run.bundle.folder}\nits own report: {run.report}")
     console.print(
         f"registered as version {run.registered_version} with the alias {settings.alias}; "
         f"serve it beside the champion with SIGNAAL_SERVE_MODELS=champion,{settings.alias}"

@@ -5,25 +5,24 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlflow
 
 from models.bundle import BaseReference, Bundle, reads_blinded, verified_base
 from models.network import SignaalModel
 from models.registry import promote
-from models.runtime import Scorer
 from models.settings import ModelSettings
 from models.weights import load_weights, save_weights
 from models.windows import WindowMaker
+from training.comparison import Comparison, compare
+from training.comparison_report import write_comparison
 from training.data import TrainingData, load_data
-from training.distillation.comparison import compare, write_comparison
 from training.distillation.settings import DistillationSettings
 from training.distillation.student import new_student, picked_layers
 from training.distillation.teaching import teach
-from training.evaluation import figures
 from training.fitting import STARTED_FROM, TRAINING_FILE
-from training.run import RunResult, finish, score_with_progress
+from training.measurement import open_contender, read_test_texts
+from training.run import RunResult, finish
 from training.settings import DataSource, TrainingSettings
 from training.tracking import log_data, start_run
 
@@ -32,11 +31,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DistillationResult:
-    """What a distillation gave; ``comparison`` holds the facts of the table in ``table``."""
+    """What a distillation gave."""
 
     run: RunResult
-    comparison: dict[str, Any]
-    table: Path
+    comparison: Comparison
+    """A is the teacher, B the student."""
+    beside_teacher: Path
+    """Its report."""
 
 
 def distil(teacher: Bundle, settings: DistillationSettings, model_settings: ModelSettings) -> DistillationResult:
@@ -92,11 +93,12 @@ def distil(teacher: Bundle, settings: DistillationSettings, model_settings: Mode
             bundle_format=teacher.manifest.format,
         )
         promote(result.registered_version, model_settings, settings.alias)
-        comparison = _compare(teacher, result, data, model_settings)
-        table = write_comparison(result.report.parent, comparison)
-        mlflow.log_artifact(str(table), "report")
-        mlflow.log_metrics({name: comparison[name] for name in ("times_as_fast", "macro_f1_lost")})
-    return DistillationResult(result, comparison, table)
+        comparison = _compare(teacher, result.bundle, settings.data, model_settings)
+        report = write_comparison(result.report.parent / "beside-teacher", comparison.to_json())
+        mlflow.log_artifacts(str(report.parent), "beside-teacher")
+        lost = -(comparison.figures["macro_f1"].difference or 0.0)
+        mlflow.log_metrics({"times_as_fast": comparison.speed.throughput_ratio, "macro_f1_lost": lost})
+    return DistillationResult(result, comparison, report)
 
 
 def _make_student(
@@ -113,10 +115,6 @@ def _make_student(
     save_weights(student, folder)
 
 
-def _compare(teacher: Bundle, result: RunResult, data: TrainingData, model_settings: ModelSettings) -> dict[str, Any]:
-    test = data.splits["test"]
-    scorers = [Scorer.of_bundle(bundle, model_settings) for bundle in (teacher, result.bundle)]
-    raw = score_with_progress(scorers[0].runner, test, "test with the teacher")
-    of_teacher = figures(scorers[0], test, raw, trained_languages=data.languages)
-    texts = [example.text for example in test]
-    return compare((teacher, scorers[0], of_teacher), (result.bundle, scorers[1], result.figures), texts, model_settings)
+def _compare(teacher: Bundle, student: Bundle, data: Path, settings: ModelSettings) -> Comparison:
+    a, b = (open_contender(str(bundle.folder), settings, settings.precision) for bundle in (teacher, student))
+    return compare(a, b, read_test_texts(data, teacher.taxonomy), settings)
