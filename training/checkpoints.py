@@ -40,6 +40,11 @@ class RunFolder:
         (self.path / "config.yaml").write_text(configuration_text(settings, comments=False), encoding="utf-8")
         (self.path / "run.json").write_text(json.dumps({"run_id": run_id, "data_digest": data_digest}), encoding="utf-8")
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to go on from."""
+        return (self.path / "run.json").is_file()
+
     def remove(self) -> None:
         """The run is finished: nothing is left to go on from."""
         shutil.rmtree(self.path)

@@ -41,26 +41,23 @@ PYFUNC_REQUIREMENTS = (
 )  # fmt: skip
 
 
-def use_store(model_settings: ModelSettings) -> None:
-    """Let MLflow write to the store that the settings name, in our experiment."""
-    mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
-    mlflow.set_registry_uri(model_settings.mlflow_tracking_uri)
-    mlflow.set_experiment(EXPERIMENT)
-
-
-def start_run(settings: TrainingSettings, model_settings: ModelSettings, *, run_id: str | None = None, **how: Any) -> Any:
+def start_run(
+    settings: TrainingSettings, model_settings: ModelSettings, *, run_id: str | None = None, nested: bool = False
+) -> Any:
     """An active MLflow run (a context manager) with the parameters and the whole configuration logged.
 
     Args:
         settings: the run's.
         model_settings: which store.
         run_id: of a run that goes on; its parameters are there already.
-        how: further arguments of ``mlflow.start_run``.
+        nested: within the active run.
     """
-    use_store(model_settings)
+    mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
+    mlflow.set_registry_uri(model_settings.mlflow_tracking_uri)
+    mlflow.set_experiment(EXPERIMENT)
     if run_id is not None:
-        return mlflow.start_run(run_id=run_id, **how)
-    run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}", **how)
+        return mlflow.start_run(run_id=run_id, nested=nested)
+    run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}", nested=nested)
     sources = ", ".join(f"{source.path} × {source.share:g}" for source in settings.data)
     mlflow.log_params({**settings.model_dump(mode="json", exclude={"search"}), "data": sources})
     mlflow.log_text(configuration_text(settings), "config.yaml")
