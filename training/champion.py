@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import RegistryError
 from models.registry import CHAMPION, RELEASED_NAME, where
@@ -46,7 +46,7 @@ class Move(BaseModel):
     kind: Kind
     former: str
     champion: str
-    reason: str = Field(default="", max_length=2000)
+    reason: str = ""
 
 
 def champion_now(settings: ModelSettings) -> str:

@@ -100,7 +100,7 @@ def promote(
             return refused
         version = registered_version(candidate.bundle, settings) or _register(candidate, settings)
         kind = Kind.FORCED if shut else Kind.PROMOTED
-        move = move_champion(version, kind, force_reason if shut else "", settings)
+        move = move_champion(version, kind, force_reason, settings)
         _tag_version(version, move, shut, settings)
         return Promotion(candidate, verdicts, not_judged, report, move)
 

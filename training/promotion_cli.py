@@ -129,7 +129,7 @@ def promote(
 
 
 def _gates_table(verdicts: "list[Verdict]") -> Table:
-    """One row a gate: what is shut, or else what came closest."""
+    """What is shut, a row each; a gate that is open has one row."""
     table = Table("gate", "of", "champion", "model", "difference", "limit", "")
     for name in dict.fromkeys(verdict.gate for verdict in verdicts):
         of_gate = [verdict for verdict in verdicts if verdict.gate == name]

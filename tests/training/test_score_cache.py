@@ -61,10 +61,11 @@ def test_new_texts_are_added_to_what_is_kept(counting: CountingRunner, tmp_path:
     assert counting.asked == len(counting.window_maker.windows(TEXTS))
 
 
-def test_the_same_tokens_are_one_entry_however_they_are_written(counting: CountingRunner, tmp_path: Path) -> None:
+def test_texts_of_the_same_tokens_are_one_entry(counting: CountingRunner, tmp_path: Path) -> None:
     runner = CachedRunner(counting, tmp_path / "x.npz")
-    runner.run(["Passport stays here."])
-    assert runner.knows("P\u200bassport stays here.")
+    runner.run(["A Romanian cleaner for our offices, start on Monday."])
+    assert runner.knows("A Ghanaian cleaner for our offices, start on Monday.")
+    assert not runner.knows("A cleaner for our offices, start on Monday.")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY"])

@@ -112,8 +112,10 @@ def _moved(probability: float, factor: float) -> float:
 def released_at(model_settings: ModelSettings, data: Path, pairs: list[Pair]) -> Callable[[Path | str], Comparison]:
     """The comparison of the model that ships (A) with another (B)."""
 
+    a = open_contender("released", model_settings, "fp32")
+
     def compared(other: Path | str) -> Comparison:
-        a, b = (open_contender(str(name), model_settings, "fp32") for name in ("released", other))
+        b = open_contender(str(other), model_settings, "fp32")
         return compare(a, b, read_test_texts(data, a.bundle.taxonomy), model_settings, pairs)
 
     return compared

@@ -65,7 +65,7 @@ def test_from_a_bundle_to_the_champion_and_back(
     assert "refused: signaal bad" in out
     assert f"label_f1 {BROKEN_LABEL}: worse by" in out
     client = MlflowClient(store.mlflow_tracking_uri, store.mlflow_tracking_uri)
-    assert [v.version for v in client.search_model_versions("name='signaal'")] == ["1"], "what is refused is not registered"
+    assert [str(v.version) for v in client.search_model_versions("name='signaal'")] == ["1"], "what is refused is not registered"
     assert where(store) == "models:/signaal/1"
 
     assert "belong together" in printed(2, "promote", str(bad.folder), *options, "--force")
