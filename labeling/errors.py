@@ -19,3 +19,7 @@ class CorpusError(LabelingError):
 
 class AnnotationError(LabelingError):
     """Annotations do not fit one another, or the ad they are of."""
+
+
+class ExportError(LabelingError):
+    """Labels cannot be exported, or an export is not what it was."""
