@@ -13,6 +13,7 @@ from labeling.corpus_files import CORPUS_FOLDER, corpus_paths, read_corpus
 from labeling.corpus_report import NGRAM, CorpusReport, corpus_report
 from labeling.corpus_rules import Bounds, broken_bounds, broken_rules
 from labeling.errors import CorpusError, LabelingError
+from labeling.exchange_cli import app as exchange_app
 from models.errors import ModelError
 from models.example import write_examples
 from models.taxonomy import packaged_taxonomy
@@ -20,6 +21,7 @@ from models.taxonomy import packaged_taxonomy
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 corpus_app = typer.Typer(no_args_is_help=True, help="The authored corpus.")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(exchange_app, name="label-studio")
 console = Console(width=max(Console().width, 130))  # the table of counts has a column a language
 errors = Console(stderr=True)
 

@@ -23,3 +23,7 @@ class AnnotationError(LabelingError):
 
 class ExportError(LabelingError):
     """Labels cannot be exported, or an export is not what it was."""
+
+
+class ExchangeError(LabelingError):
+    """A file for, or of, another tool cannot be read or written."""
