@@ -57,7 +57,7 @@ def export_finals(database: Database, folder: Path, account_id: str | None, now:
 
 
 def finals(session: Session, taxonomy: Taxonomy) -> Finals:
-    """What all reviewers of an ad agree on, or its adjudicator decided. Gold items, whose answers were known, are no part of it."""
+    """What all reviewers of an ad agree on, or its adjudicator decided. Gold items are left out: their answers were known."""
     found = Finals()
     waiting = dict(session.execute(select(Ad.state, func.count()).where(Ad.gold.is_(None)).group_by(Ad.state)).tuples().all())
     for state, reason in ((AdState.OPEN, "that wait for reviewers"), (AdState.DISPUTED, "that wait for an adjudicator")):
