@@ -12,6 +12,7 @@ whole transaction with its commit, as a request of the server has it.
 import argparse
 import itertools
 import json
+import os
 import platform
 import random
 import tempfile
@@ -145,26 +146,25 @@ def main() -> None:
     parser.add_argument("--url")
     parser.add_argument("--ads", type=int, default=ADS)
     arguments = parser.parse_args()
+    console = Console(width=110)
     with tempfile.TemporaryDirectory() as folder:
         write_ads(Path(folder, "ads.jsonl"), arguments.ads)
         database = Database(arguments.url or f"sqlite:///{folder}/labeling.db")
-        began = time.perf_counter()
+        began, cpu_before = time.perf_counter(), sum(os.times()[:4])
         report = import_ads(database, read_rows(Path(folder, "ads.jsonl")), "bench", NOW)
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, sum(os.times()[:4]) - cpu_before
         assert report.imported == arguments.ads, report.problems[:3]
+        rate = f"{report.imported / seconds:,.0f} ads/s ({cpu:.1f} s of CPU time, load {os.getloadavg()[0]:.1f})"
+        console.print(f"{database.url.get_backend_name()}: {report.imported:,} ads imported in {seconds:.1f} s, {rate}")
         people = in_the_middle_of_a_project(database)
-        alone = list(zip(*(turn(database, people[n % REVIEWERS]) for n in range(TURNS_ALONE)), strict=True))
+        alone = list(zip(*(list(turn(database, people[n % REVIEWERS])) for n in range(TURNS_ALONE)), strict=True))
         with ThreadPoolExecutor(REVIEWERS) as pool:
             turns = pool.map(lambda person: [list(turn(database, person)) for _ in range(TURNS_TOGETHER)], people)
             together = list(zip(*itertools.chain.from_iterable(turns), strict=True))
         counted = [timed(lambda: counts(database)) for _ in range(10)]
-        kind = database.url.get_backend_name()
         database.close()
-    console = Console(width=110)
-    console.print(f"{kind}; {report.imported:,} ads imported in {seconds:.1f} s: {report.imported / seconds:,.0f} ads/s")
-    table = Table(
-        "what", "p50, ms", "p95, ms", "p99, ms", title=f"{arguments.ads:,} ads, {REVIEWERS} reviewers with {READ:,} read each"
-    )
+    title = f"{arguments.ads:,} ads, {REVIEWERS} reviewers who have read {READ:,} each"
+    table = Table("what", "p50, ms", "p95, ms", "p99, ms", title=title)
     for name, measured in (("one at a time", alone), (f"{REVIEWERS} at once", together)):
         for what, milliseconds in zip(("next ad", "save", "done"), measured, strict=True):
             table.add_row(f"{what}, {name}", *percentiles(list(milliseconds)))
