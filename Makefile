@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving bench-scoring clean
+.PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving bench-scoring bench-labeling clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ bench-serving: $(VENV)/everything  ## speed over HTTP, beside the raw graph, tra
 
 bench-scoring: $(VENV)/everything  ## speed of the scorer alone, fp32 and int8, beside plain torch
 	$(BIN)/python -m tests.bench.scoring
+
+bench-labeling: $(VENV)/everything  ## speed of the labelling room with 100,000 ads: import, next ad, save, counts
+	$(BIN)/python -m tests.bench.labeling
 
 clean:  ## remove the environment and what tools left; keeps models, runs and data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -15,6 +15,7 @@ from labeling.corpus_report import NGRAM, CorpusReport, corpus_report
 from labeling.corpus_rules import Bounds, broken_bounds, broken_rules
 from labeling.data_cli import app as data_app
 from labeling.errors import CorpusError, IncompleteImportError, LabelingError
+from labeling.exchange_cli import app as exchange_app
 from labeling.web.web_cli import app as web_app
 from models.errors import ModelError
 from models.example import write_examples
@@ -26,6 +27,7 @@ app.add_typer(corpus_app, name="corpus")
 app.add_typer(data_app)
 app.add_typer(web_app)
 app.add_typer(account_app, name="account")
+app.add_typer(exchange_app, name="label-studio")
 console = Console(width=max(Console().width, 130))  # the table of counts has a column a language
 errors = Console(stderr=True)
 

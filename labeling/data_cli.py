@@ -109,6 +109,26 @@ def queue(seed: Annotated[int | None, typer.Option(help="For the same order agai
         console.print(f"{make_queue(database, rng, datetime.now(UTC))} ads in the queue")
 
 
+@app.command(name="export")
+def export_labels(
+    folder: Annotated[Path, typer.Argument(help="Each export is a folder of its own in here, named by its digest.")] = Path(
+        "data/exports"
+    ),
+) -> None:
+    """Write the final labels as labelled examples for `signaal-train run`: what all reviewers agree on, and what was decided.
+    The same labels give the same export."""
+    from labeling.export import EXAMPLES, export_folder
+    from labeling.work.finals import export_finals
+
+    with opened() as database:
+        made = export_finals(database, folder, None, datetime.now(UTC))
+    for reason, count in made.left_out.items():
+        console.print(f"left out: {count} ads {reason}")
+    console.print(
+        f"{made.manifest.examples} examples in {export_folder(folder, made.manifest.digest) / EXAMPLES}", soft_wrap=True
+    )
+
+
 @app.command()
 def purge() -> None:
     """Erase ads that were imported longer ago than the project's retention period, and all that was said of them."""

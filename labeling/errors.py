@@ -71,3 +71,11 @@ class StaleVersionError(WorkError):
 
 class AnnotationError(LabelingError):
     """Annotations do not fit one another, or the ad they are of."""
+
+
+class ExportError(LabelingError):
+    """Labels cannot be exported, or an export is not what it was."""
+
+
+class ExchangeError(LabelingError):
+    """A file for, or of, another tool cannot be read or written."""

@@ -31,4 +31,4 @@ def forget(account: Account) -> None:
 
 
 def _lock(times_before: int, settings: LabelingSettings) -> timedelta:
-    return min(timedelta(minutes=settings.lock_minutes) * 2 ** min(times_before, 20), LONGEST)
+    return min(timedelta(minutes=settings.lock_minutes * 2.0 ** min(times_before, 20)), LONGEST)

@@ -43,7 +43,7 @@ def sign_in(database: Database, name: str, password: str, now: datetime, setting
         account = count_attempt(session, name, now, settings)
         if account is None:
             audit.record(session, now, None, audit.Action.SIGN_IN_REFUSED)
-    if not is_password(password, account and account.password_hash) or account is None:
+    if not is_password(password, None if account is None else account.password_hash) or account is None:
         return None
     fresh = hash_password(password) if is_outdated(account.password_hash) else account.password_hash
     with database.write() as session:

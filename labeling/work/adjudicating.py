@@ -56,7 +56,8 @@ def case(session: Session, ad_id: str, adjudicator: str, now: datetime) -> Case:
         if assignment.annotation is not None
     )
     audit.record(session, now, adjudicator, audit.Action.COMPARED, ad.number)
-    return Case(ad, opinions, ad.adjudication and StoredOpinion.of_adjudication(ad.adjudication))
+    decision = None if ad.adjudication is None else StoredOpinion.of_adjudication(ad.adjudication)
+    return Case(ad, opinions, decision)
 
 
 def resolve(session: Session, ad_id: str, adjudicator: str, version: int, final: Draft, now: datetime) -> int:

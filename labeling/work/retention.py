@@ -32,12 +32,12 @@ def erase_ad(session: Session, ad_id: str, account_id: str | None, now: datetime
     """Erase an ad and all that was said of it: suggestion, opinions and their history, decisions, feedback. Whether there
     was anything."""
     number = session.scalar(select(Ad.number).where(Ad.id == ad_id).with_for_update())
-    said = session.execute(delete(Feedback).where(Feedback.ad_id == ad_id)).rowcount
+    said = session.scalars(delete(Feedback).where(Feedback.ad_id == ad_id).returning(Feedback.seq)).all()
     if number is not None:
         _erase_numbers(session, [number])
     if number is not None or said:
         audit.record(session, now, account_id, audit.Action.ERASED, number, "" if number else "feedback only")
-    return number is not None or said > 0
+    return number is not None or bool(said)
 
 
 def purge(database: Database, account_id: str | None, now: datetime) -> int:
@@ -57,9 +57,9 @@ def purge(database: Database, account_id: str | None, now: datetime) -> int:
             _erase_numbers(session, [row.number for row in over])
             purged += len(over)
     with database.write() as session:
-        said = delete(Feedback).where(Feedback.received_at <= now - timedelta(days=days))
-        purged_feedback = session.execute(said).rowcount
-        detail = f"{purged} ads, {purged_feedback} records of feedback older than {days} days"
+        old_feedback = delete(Feedback).where(Feedback.received_at <= now - timedelta(days=days)).returning(Feedback.seq)
+        said = len(session.scalars(old_feedback).all())
+        detail = f"{purged} ads, {said} records of feedback older than {days} days"
         audit.record(session, now, account_id, audit.Action.PURGED, detail=detail)
     return purged
 

@@ -1,0 +1,215 @@
+"""From opinions to a labelled-examples file that ``signaal-train run`` reads, fixed once and for all.
+
+An export is a folder named after the SHA-256 of its examples: ``examples.jsonl``, ``examples.md`` (what it is, for the
+model card) and ``manifest.json``. The digest is the ``data_digest`` that a training run logs to MLflow, so a model leads back
+to the labels it was made from. The same labels give the same digest, whenever and in whatever order they are given.
+
+Near-duplicates are one scenario and so in one split, decided by a hash of the group alone: more ads never move an old one.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from labeling.annotation import Annotation
+from labeling.consensus import Consensus
+from labeling.corpus_files import split_of
+from labeling.errors import ExportError
+from models.example import LabelledExample
+from models.taxonomy import Taxonomy
+
+EXAMPLES = "examples.jsonl"
+MANIFEST = "manifest.json"
+
+
+class Provenance(BaseModel):
+    """Where the labels of an example come from; accounts by id, no names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = ""
+    """How the ad came in, as its import said."""
+    annotators: tuple[str, ...] = ()
+    adjudicator: str | None = None
+    decided_at: datetime | None = None
+
+
+class FinalExample(LabelledExample):
+    """A labelled example with how many agreed and who they were; training reads what it knows of it."""
+
+    soft_labels: dict[str, float] = Field(default_factory=dict)
+    """Per label, the share of annotators who said present."""
+    provenance: Provenance = Provenance()
+
+
+class ExportManifest(BaseModel):
+    """What an export is, beside its examples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    digest: str = Field(description="SHA-256 of examples.jsonl.")
+    created_at: datetime
+    taxonomy: str = Field(description="Version of the taxonomy.")
+    examples: int
+    splits: dict[str, int]
+    languages: dict[str, int]
+    labels: dict[str, int] = Field(description="Examples that have each label.")
+    annotators: int
+    adjudicated: int
+    settings: dict[str, JsonValue] = Field(default={}, description="What was asked for, as the caller gave it.")
+
+
+def final_example(
+    agreed: Consensus,
+    adjudication: Annotation | None = None,
+    *,
+    text: str,
+    language: str,
+    group: str,
+    taxonomy: Taxonomy,
+    source: str = "",
+) -> FinalExample:
+    """The example of an ad: what the adjudicator said, or else what the annotators agree on.
+
+    A label that some annotator saw and that is finally absent is a hard negative: it looked like one.
+
+    Raises:
+        ExportError: the ad is not settled, or a label of the taxonomy was judged by nobody.
+    """
+    if adjudication is None and not agreed.settled:
+        raise ExportError(f"Ad {agreed.ad_id} is not settled: an adjudicator must decide, or more annotators.")
+    if adjudication is not None and not adjudication.decided:
+        raise ExportError(f"Ad {agreed.ad_id} could not be decided by its adjudicator either; leave it out.")
+    labels = agreed.labels if adjudication is None else {**agreed.labels, **adjudication.labels}
+    if missing := [label for label in taxonomy.label_ids if label not in labels]:
+        raise ExportError(f"Ad {agreed.ad_id}: nobody judged {', '.join(missing)}; left as they are they would count as absent.")
+    spans = agreed.spans if adjudication is None else adjudication.spans
+    scenario = f"ads-{group}"
+    return FinalExample(
+        id=agreed.ad_id,
+        text=text,
+        lang=language,
+        labels=[label for label in taxonomy.label_ids if labels[label]],
+        spans=sorted(spans, key=lambda s: (s.start, s.end, s.label)),
+        hard_negatives=[label for label in taxonomy.label_ids if not labels[label] and agreed.shares.get(label, 0) > 0],
+        document_type=agreed.document_type if adjudication is None else adjudication.document_type,
+        scenario=scenario,
+        split=split_of(scenario),
+        soft_labels={label: agreed.shares[label] for label in taxonomy.label_ids if label in agreed.shares},
+        provenance=Provenance(
+            source=source,
+            annotators=agreed.annotators,
+            adjudicator=None if adjudication is None else adjudication.annotator,
+            decided_at=None if adjudication is None else adjudication.saved_at,
+        ),
+    )
+
+
+def write_export(
+    examples: Iterable[FinalExample],
+    folder: Path,
+    *,
+    taxonomy: Taxonomy,
+    settings: Mapping[str, JsonValue] | None = None,
+) -> ExportManifest:
+    """Write an export below ``folder``; ``export_folder`` says where. One that is there already stays as it is.
+
+    Raises:
+        ExportError: no example, an id twice, or the folder cannot be written.
+    """
+    ordered = sorted(examples, key=lambda e: e.id)
+    if not ordered:
+        raise ExportError("There is nothing to export: no ad is settled yet.")
+    twice = [a.id for a, b in pairwise(ordered) if a.id == b.id]
+    if twice:
+        raise ExportError(f"Two examples have the id {twice[0]}.")
+    content = "".join(
+        json.dumps(e.model_dump(mode="json", exclude_none=True), ensure_ascii=False, sort_keys=True) + "\n" for e in ordered
+    ).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    place = export_folder(folder, digest)
+    if place.exists():
+        return read_export(place)
+    manifest = ExportManifest(
+        digest=digest,
+        created_at=datetime.now(UTC),
+        taxonomy=taxonomy.version,
+        examples=len(ordered),
+        splits=_counts(e.split or "" for e in ordered),
+        languages=_counts(e.lang for e in ordered),
+        labels={label: sum(label in e.labels for e in ordered) for label in taxonomy.label_ids},
+        annotators=len({annotator for e in ordered for annotator in e.provenance.annotators}),
+        adjudicated=sum(e.provenance.adjudicator is not None for e in ordered),
+        settings=dict(settings or {}),
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))  # for the owner's eyes: it holds texts
+        try:
+            _write(partial / EXAMPLES, content)
+            _write(partial / MANIFEST, manifest.model_dump_json(indent=2).encode())
+            _write((partial / EXAMPLES).with_suffix(".md"), _description(manifest).encode())
+            partial.rename(place)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        if place.exists():  # another process made the same export meanwhile
+            return read_export(place)
+        raise ExportError(f"The export cannot be written to {folder}: {error.strerror}.") from error
+    return manifest
+
+
+def export_folder(folder: Path, digest: str) -> Path:
+    """Where the export with this digest is."""
+    return folder / digest[:16]
+
+
+def read_export(place: Path) -> ExportManifest:
+    """The manifest of an export whose examples are what they were.
+
+    Raises:
+        ExportError: a file is missing or was changed.
+    """
+    try:
+        manifest = ExportManifest.model_validate_json((place / MANIFEST).read_bytes())
+        content = (place / EXAMPLES).read_bytes()
+    except OSError as error:
+        raise ExportError(f"The export {place} is not whole: {error.filename} cannot be read.") from error
+    except ValidationError as error:
+        raise ExportError(f"{place / MANIFEST} is no manifest of an export.") from error
+    if hashlib.sha256(content).hexdigest() != manifest.digest:
+        raise ExportError(f"{place / EXAMPLES} was changed after it was exported. Export again; do not train on it.")
+    return manifest
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    path.chmod(0o400)
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _description(manifest: ExportManifest) -> str:
+    sizes = ", ".join(f"{count} {split}" for split, count in manifest.splits.items())
+    languages = ", ".join(f"{language} {count}" for language, count in manifest.languages.items())
+    return (
+        f"Ads labelled by {manifest.annotators} reviewers with taxonomy {manifest.taxonomy}; contact details were masked before "
+        f"anyone read them. {manifest.examples} examples ({sizes}); languages: {languages}. An adjudicator decided "
+        f"{manifest.adjudicated} of them; on the others all reviewers agree. Near-duplicates share a split.\n"
+    )

@@ -1,0 +1,100 @@
+"""The final labels of all ads that are settled, as an export."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from labeling.consensus import consensus
+from labeling.errors import ExportError
+from labeling.export import ExportManifest, FinalExample, final_example, write_export
+from labeling.opinion import StoredOpinion
+from labeling.store.database import Database
+from labeling.store.tables import Ad, AdState, Assignment, AssignmentState, Export
+from labeling.work import audit
+from labeling.work.rules import load_project
+from models.taxonomy import Taxonomy, packaged_taxonomy
+
+_BATCH = 1000
+
+
+@dataclass(slots=True)
+class Finals:
+    """Examples of ads that are settled, and why others have none: reason → ads."""
+
+    examples: list[FinalExample] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeExport:
+    """An export that is on disk."""
+
+    manifest: ExportManifest
+    left_out: Counter[str]
+
+
+def export_finals(database: Database, folder: Path, account_id: str | None, now: datetime) -> MadeExport:
+    """Write an export below ``folder`` and note it.
+
+    Raises:
+        ExportError: nothing is settled, or the folder cannot be written.
+    """
+    taxonomy = packaged_taxonomy()
+    with database.read() as session:
+        overlap = load_project(session).overlap
+        found = finals(session, taxonomy)
+    manifest = write_export(found.examples, folder, taxonomy=taxonomy, settings={"overlap": overlap})
+    with database.write() as session:
+        if session.get(Export, manifest.digest) is None:
+            noted = {"overlap": overlap, "folder": str(folder)}
+            session.add(Export(digest=manifest.digest, made_at=now, account_id=account_id, ads=manifest.examples, settings=noted))
+        audit.record(session, now, account_id, audit.Action.EXPORTED, detail=f"{manifest.examples} ads, {manifest.digest[:16]}")
+    return MadeExport(manifest, found.left_out)
+
+
+def finals(session: Session, taxonomy: Taxonomy) -> Finals:
+    """What all reviewers of an ad agree on, or its adjudicator decided. Gold items are left out: their answers were known."""
+    found = Finals()
+    waiting = dict(session.execute(select(Ad.state, func.count()).where(Ad.gold.is_(None)).group_by(Ad.state)).tuples().all())
+    for state, reason in ((AdState.OPEN, "that wait for reviewers"), (AdState.DISPUTED, "that wait for an adjudicator")):
+        if waiting.get(state):
+            found.left_out[reason] = waiting[state]
+    settled = (
+        select(Ad)
+        .where(Ad.state.in_((AdState.AGREED, AdState.RESOLVED)), Ad.gold.is_(None))
+        .options(joinedload(Ad.adjudication), selectinload(Ad.assignments).joinedload(Assignment.annotation))
+        .order_by(Ad.number)
+        .limit(_BATCH)
+    )
+    last = 0
+    while ads := session.scalars(settled.where(Ad.number > last)).all():
+        for ad in ads:
+            try:
+                found.examples.append(_example(ad, taxonomy))
+            except ExportError:
+                found.left_out["on which nobody could decide, or of which nobody judged some label"] += 1
+        last = ads[-1].number
+        session.expunge_all()
+    return found
+
+
+def _example(ad: Ad, taxonomy: Taxonomy) -> FinalExample:
+    opinions = [
+        StoredOpinion.of_annotation(assignment.annotation, assignment.account_id).annotation(ad.id)
+        for assignment in ad.assignments
+        if assignment.state == AssignmentState.DONE and assignment.annotation is not None
+    ]
+    decision = None if ad.adjudication is None else StoredOpinion.of_adjudication(ad.adjudication).annotation(ad.id)
+    return final_example(
+        consensus(opinions),
+        decision,
+        text=ad.text,
+        language=ad.language,
+        group=str(ad.group_id or ad.number),
+        taxonomy=taxonomy,
+        source=ad.source,
+    )

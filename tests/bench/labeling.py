@@ -1,0 +1,176 @@
+"""How fast the labelling room is with 100,000 ads: import, the next ad, a save, the counts of the dashboard.
+
+    make bench-labeling                       (SQLite, a file in the temporary folder)
+    python -m tests.bench.labeling --url postgresql://…    (an EMPTY database)
+
+Texts are the corpus' own, each with words of its own put in between, so that all differ; their languages are not given, so the
+import finds them. Before the next ad is measured, 20 reviewers have read 1,000 ads each, as in the middle of a project with an
+overlap of 2: the queue's first 10,000 ads are full, and each reviewer passes over what they have read. Latencies are of the
+whole transaction with its commit, as a request of the server has it.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import func, insert, select, update
+
+from labeling.accounts.registering import make_account
+from labeling.accounts.roles import Role
+from labeling.corpus_files import corpus_paths, read_corpus
+from labeling.intake.importing import import_ads
+from labeling.intake.readers import read_rows
+from labeling.opinion import Draft
+from labeling.project import ProjectSettings
+from labeling.store.database import Database
+from labeling.store.tables import Account, Ad, AdState, Assignment, AssignmentState, StoredAnnotation
+from labeling.work.annotating import save
+from labeling.work.assignment import next_assignment
+from labeling.work.rules import change_project
+from models.example import Span
+from models.taxonomy import packaged_taxonomy
+
+ADS = 100_000
+REVIEWERS = 20
+READ = 1_000
+TURNS_ALONE = 150
+TURNS_TOGETHER = 10
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def write_ads(path: Path, count: int) -> None:
+    """A file of ads that all differ."""
+    rng = random.Random(0)
+    texts = [item.example.text for item in read_corpus(corpus_paths())]
+    words = sorted({word for text in texts for word in text.split() if word.isalpha()})
+    with path.open("w", encoding="utf-8") as out:
+        for number, text in zip(range(count), itertools.cycle(texts), strict=False):
+            parts = text.split(" ")
+            for _ in range(6):
+                parts.insert(rng.randrange(len(parts) + 1), rng.choice(words))
+            out.write(json.dumps({"id": f"ad-{number}", "text": " ".join(parts)}, ensure_ascii=False) + "\n")
+
+
+def in_the_middle_of_a_project(database: Database) -> list[str]:
+    """Reviewers who have read what comes first in the queue; their ids."""
+    with database.write() as session:
+        change_project(session, None, ProjectSettings(overlap=2, gold_share=0, daily_limit=2000), NOW)
+        first = make_account(session, "reviewer-0", "a password for nobody", Role.ANNOTATOR, NOW)
+        copied = {column.name: getattr(first, column.name) for column in Account.__table__.columns}
+        others = [copied | {"id": f"reviewer{n}", "name": f"reviewer-{n}"} for n in range(1, REVIEWERS)]
+        session.execute(insert(Account), others)
+    people = [first.id, *(str(other["id"]) for other in others)]
+    ids = itertools.count(1)
+    labels = dict.fromkeys(packaged_taxonomy().label_ids, False)
+    yesterday = NOW - timedelta(days=1)
+    with database.write() as session:
+        queue = session.scalars(select(Ad.number).order_by(Ad.rank).limit(REVIEWERS * READ // 2)).all()
+        turns = [
+            {"id": next(ids), "ad_number": number, "account_id": people[(2 * place + seat) % REVIEWERS]}
+            for place, number in enumerate(queue)
+            for seat in (0, 1)
+        ]
+        done = {
+            "state": AssignmentState.DONE,
+            "gold": False,
+            "assigned_at": yesterday,
+            "leased_until": yesterday,
+            "done_at": yesterday,
+        }
+        session.execute(insert(Assignment), [turn | done for turn in turns])
+        said = {"version": 1, "labels": labels, "spans": [], "comment": "", "saved_at": yesterday}
+        session.execute(insert(StoredAnnotation), [{"assignment_id": turn["id"], **said} for turn in turns])
+        full = [{"number": number, "slots_left": 0, "state": AdState.AGREED} for number in queue]
+        session.execute(update(Ad), full)
+        if not database.is_sqlite:
+            session.execute(select(func.setval("assignment_id_seq", len(turns))))
+    return people
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Milliseconds."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def turn(database: Database, annotator: str) -> Iterator[float]:
+    """One ad, from asking for it to being done: the milliseconds of each of the three requests."""
+    found: list[Assignment] = []
+
+    def ask() -> None:
+        with database.write() as session:
+            assignment = next_assignment(session, annotator, NOW)
+            assert assignment is not None
+            found.append(assignment)
+
+    yield timed(ask)
+    draft = Draft(labels={"debt_or_fees": True}, spans=(Span(start=0, end=5, label="debt_or_fees"),), comment="a word")
+    for version, done in ((0, False), (1, True)):
+
+        def keep(version: int = version, done: bool = done) -> None:
+            with database.write() as session:
+                save(session, found[0].id, annotator, version, draft, done=done, now=NOW)
+
+        yield timed(keep)
+
+
+def counts(database: Database) -> None:
+    """What a dashboard begins with."""
+    with database.read() as session:
+        session.execute(select(Ad.state, func.count()).group_by(Ad.state)).all()
+        session.execute(select(Ad.language, func.count()).group_by(Ad.language)).all()
+        session.execute(
+            select(Assignment.account_id, Assignment.state, func.count()).group_by(Assignment.account_id, Assignment.state)
+        ).all()
+
+
+def percentiles(milliseconds: list[float]) -> list[str]:
+    return [f"{value:.1f}" for value in np.percentile(milliseconds, [50, 95, 99])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url")
+    parser.add_argument("--ads", type=int, default=ADS)
+    arguments = parser.parse_args()
+    console = Console(width=110)
+    with tempfile.TemporaryDirectory() as folder:
+        write_ads(Path(folder, "ads.jsonl"), arguments.ads)
+        database = Database(arguments.url or f"sqlite:///{folder}/labeling.db")
+        began, cpu_before = time.perf_counter(), sum(os.times()[:4])
+        report = import_ads(database, read_rows(Path(folder, "ads.jsonl")), "bench", NOW)
+        seconds, cpu = time.perf_counter() - began, sum(os.times()[:4]) - cpu_before
+        assert report.imported == arguments.ads, report.problems[:3]
+        rate = f"{report.imported / seconds:,.0f} ads/s ({cpu:.1f} s of CPU time, load {os.getloadavg()[0]:.1f})"
+        console.print(f"{database.url.get_backend_name()}: {report.imported:,} ads imported in {seconds:.1f} s, {rate}")
+        people = in_the_middle_of_a_project(database)
+        alone = list(zip(*(list(turn(database, people[n % REVIEWERS])) for n in range(TURNS_ALONE)), strict=True))
+        with ThreadPoolExecutor(REVIEWERS) as pool:
+            turns = pool.map(lambda person: [list(turn(database, person)) for _ in range(TURNS_TOGETHER)], people)
+            together = list(zip(*itertools.chain.from_iterable(turns), strict=True))
+        counted = [timed(lambda: counts(database)) for _ in range(10)]
+        database.close()
+    title = f"{arguments.ads:,} ads, {REVIEWERS} reviewers who have read {READ:,} each"
+    table = Table("what", "p50, ms", "p95, ms", "p99, ms", title=title)
+    for name, measured in (("one at a time", alone), (f"{REVIEWERS} at once", together)):
+        for what, milliseconds in zip(("next ad", "save", "done"), measured, strict=True):
+            table.add_row(f"{what}, {name}", *percentiles(list(milliseconds)))
+    table.add_row("counts by state, language and reviewer", *percentiles(counted))
+    console.print(table, platform.processor() or platform.machine())
+
+
+if __name__ == "__main__":
+    main()

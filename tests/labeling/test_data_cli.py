@@ -1,0 +1,125 @@
+"""``signaal-label``'s commands on a real database, as they are typed."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from labeling.cli import main
+from labeling.opinion import Draft
+from labeling.store.database import Database
+from labeling.store.tables import Account, Ad
+from labeling.work.annotating import save
+from labeling.work.assignment import next_assignment
+from tests.labeling.conftest import NOW, PASSWORD, set_project
+
+
+class Console:
+    """Types a command; gives its exit code and what it printed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._patch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str, typed: str = "") -> tuple[int, str]:
+        self._patch.setattr("sys.argv", ["signaal-label", *arguments])
+        self._patch.setattr("sys.stdin", io.StringIO(typed))
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = self._capsys.readouterr()
+        return int(stop.value.code or 0), " ".join((said.out + said.err).split())
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{tmp_path}/room/labeling.db"
+    monkeypatch.setenv("SIGNAAL_LABEL_DATABASE_URL", url)
+    return url
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str) -> Console:
+    return Console(monkeypatch, capsys)
+
+
+def test_from_nothing_to_an_export_and_back_to_nothing(console: Console, address: str, tmp_path: Path) -> None:
+    rows = [{"id": f"a{n}", "text": f"Pickers wanted {n}. The bus costs 900.", "language": "en"} for n in range(3)]
+    Path("ads.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    assert console("import", "ads.jsonl") == (0, "ads.jsonl: 3 imported, 0 known, 0 refused")
+    assert console("import", "ads.jsonl") == (0, "ads.jsonl: 0 imported, 3 known, 0 refused")
+    assert console("account", "add", "ann", "--role", "admin", "--password-stdin", typed=f"{PASSWORD}\n") == (0, "ann is admin")
+    assert "ann admin yes" in console("account", "list")[1]
+    assert console("group")[1].startswith("3 ads compared, 2 of them like an earlier one")
+    assert console("queue", "--seed", "1") == (0, "1 ads in the queue")
+
+    database = Database(address)
+    set_project(database, overlap=1)
+    with database.write() as session:
+        ann = session.scalars(select(Account.id)).one()
+        assignment = next_assignment(session, ann, NOW)
+        assert assignment is not None
+        labelled = assignment.ad.id
+        save(session, assignment.id, ann, 0, Draft(labels={"debt_or_fees": True}), done=True, now=NOW)
+    code, said = console("export")
+    assert code == 0
+    assert "left out: 2 ads that wait for reviewers 1 examples in data/exports/" in said
+
+    assert console("backup", "copy.db")[0] == 0
+    assert console("erase", labelled) == (0, "erased")
+    assert console("erase", labelled)[0] == 1
+    with database.read() as session:
+        assert len(session.scalars(select(Ad)).all()) == 2
+    assert console("restore", "copy.db")[0] == 2
+    assert console("restore", "copy.db", "--replace")[0] == 0
+    with database.read() as session:
+        assert len(session.scalars(select(Ad)).all()) == 3
+    set_project(database, retention_days=1)
+    database.close()
+    assert console("purge") == (0, "0 ads erased")
+
+
+def test_refused_rows_are_named_and_give_exit_code_1(console: Console) -> None:
+    Path("ads.jsonl").write_text('{"id": "a", "text": "fine"}\n{"id": "b"}\n')
+    code, said = console("import", "ads.jsonl")
+    assert code == 1
+    assert "ads.jsonl: 1 imported, 0 known, 1 refused" in said
+    assert "ads.jsonl: line 2: text: Field required" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("import", "none.jsonl"), "Cannot read none.jsonl"),
+        (("import-feedback", "none.ndjson"), "Cannot read none.ndjson"),
+        (("account", "password", "nobody", "--password-stdin"), "There is no account nobody"),
+        (("account", "add", "ann", "--password-stdin"), "12 to 200 characters"),
+        (("export",), "nothing to export"),
+        (("backup", "labeling.db"), "There is no database"),
+    ],
+)
+def test_what_cannot_be_done_is_a_plain_line(console: Console, arguments: tuple[str, ...], said: str) -> None:
+    code, printed = console(*arguments, typed="short\n")
+    assert code == 2
+    assert printed.startswith("error: ")
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def test_accounts_are_changed_closed_and_opened(console: Console, address: str) -> None:
+    for name, role in (("ada", "admin"), ("ann", "annotator")):
+        console("account", "add", name, "--role", role, "--password-stdin", typed=f"{PASSWORD}\n")
+    assert console("account", "role", "ann", "adjudicator")[0] == 0
+    assert console("account", "password", "ann", "--password-stdin", typed="another good password\n")[0] == 0
+    assert console("account", "close", "ann")[0] == 0
+    assert "ann adjudicator no" in console("account", "list")[1]
+    assert console("account", "open", "ann")[0] == 0
+    assert "only admin" in console("account", "close", "ada")[1]
+
+
+def test_the_models_suggestions_come_by_a_command(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNAAL_BUNDLE", "nowhere")
+    code, said = console("score")
+    assert code == 2
+    assert "nowhere" in said

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from labeling.accounts.roles import Role
+from labeling.errors import ExportError
+from labeling.export import EXAMPLES, export_folder
+from labeling.opinion import Draft
+from labeling.store.database import Database
+from labeling.store.tables import Ad, Audit, Export
+from labeling.work.adjudicating import resolve
+from labeling.work.annotating import save
+from labeling.work.assignment import next_assignment
+from labeling.work.finals import export_finals
+from models.example import Span, read_examples
+from tests.labeling.conftest import NOW, add_account, add_ads, set_project
+
+FEES = Draft(
+    labels={"debt_or_fees": True}, document_type="recruitment_post", spans=(Span(start=33, end=54, label="debt_or_fees"),)
+)
+NOTHING = Draft(document_type="recruitment_post")
+CANNOT = Draft(cannot_decide="context")
+
+
+def judge(database: Database, annotator: str, opinions: dict[str, Draft]) -> None:
+    for _ in opinions:
+        with database.write() as session:
+            assignment = next_assignment(session, annotator, NOW)
+            assert assignment is not None
+            save(session, assignment.id, annotator, 0, opinions[assignment.ad.id], done=True, now=NOW)
+
+
+def test_what_is_agreed_and_what_was_decided_is_exported_once(database: Database, tmp_path: Path) -> None:
+    set_project(database, overlap=2)
+    add_ads(database, 5)
+    ann, bob, ada = add_account(database, "ann"), add_account(database, "bob"), add_account(database, "ada", Role.ADJUDICATOR)
+    judge(database, ann, {"ad-0": FEES, "ad-1": FEES, "ad-2": NOTHING, "ad-3": FEES, "ad-4": CANNOT})
+    judge(database, bob, {"ad-0": FEES, "ad-1": NOTHING, "ad-2": NOTHING, "ad-3": NOTHING, "ad-4": CANNOT})
+    with database.write() as session:
+        resolve(session, "ad-1", ada, 0, NOTHING, NOW)
+        resolve(session, "ad-4", ada, 0, CANNOT, NOW)
+    made = export_finals(database, tmp_path / "exports", ann, NOW)
+    examples = {e.id: e for e in read_examples(export_folder(tmp_path / "exports", made.manifest.digest) / EXAMPLES)}
+    assert {i: (e.labels, e.hard_negatives, e.document_type) for i, e in examples.items()} == {
+        "ad-0": (["debt_or_fees"], [], "recruitment_post"),
+        "ad-1": ([], ["debt_or_fees"], "recruitment_post"),
+        "ad-2": ([], [], "recruitment_post"),
+    }
+    assert [(s.start, s.end) for s in examples["ad-0"].spans] == [(33, 54)]
+    assert dict(made.left_out) == {
+        "that wait for an adjudicator": 1,
+        "on which nobody could decide, or of which nobody judged some label": 1,
+    }
+    again = export_finals(database, tmp_path / "exports", None, NOW)
+    assert again.manifest.digest == made.manifest.digest
+    with database.read() as session:
+        noted = session.scalars(select(Export)).one()
+        assert (noted.digest, noted.ads, noted.account_id) == (made.manifest.digest, 3, ann)
+        assert len(session.scalars(select(Audit).where(Audit.action == "exported")).all()) == 2
+
+
+def test_near_duplicates_share_a_scenario(sqlite_database: Database, tmp_path: Path) -> None:
+    set_project(sqlite_database, overlap=1)
+    add_ads(sqlite_database, 3)
+    with sqlite_database.write() as session:
+        session.execute(update(Ad).where(Ad.id.in_(["ad-0", "ad-1"])).values(group_id=1))
+    for name in ("ann", "bob"):
+        annotator = add_account(sqlite_database, name)
+        with sqlite_database.write() as session:
+            while (assignment := next_assignment(session, annotator, NOW)) is not None:
+                save(session, assignment.id, annotator, 0, NOTHING, done=True, now=NOW)
+    made = export_finals(sqlite_database, tmp_path, None, NOW)
+    examples = {e.id: e for e in read_examples(export_folder(tmp_path, made.manifest.digest) / EXAMPLES)}
+    assert examples["ad-0"].scenario == examples["ad-1"].scenario != examples["ad-2"].scenario
+
+
+def test_without_settled_ads_there_is_no_export(sqlite_database: Database, tmp_path: Path) -> None:
+    add_ads(sqlite_database, 1)
+    with pytest.raises(ExportError, match="nothing to export"):
+        export_finals(sqlite_database, tmp_path, None, NOW)
