@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from labeling.web.review_keys import key_of
 from models.example import Span
@@ -23,7 +24,7 @@ def pieces(text: str, spans: Sequence[Span]) -> list[Piece]:
     cuts = sorted({0, len(text), *(place for span in spans for place in (span.start, span.end))})
     indicators = packaged_taxonomy().indicator_ids
     found = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         labels = tuple(dict.fromkeys(span.label for span in spans if span.start <= start and span.end >= end))
         ending = dict.fromkeys(span.label for span in spans if span.end == end and span.label in labels)
         kind = "indicator" if any(label in indicators for label in labels) else "counter"

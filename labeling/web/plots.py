@@ -59,7 +59,9 @@ def line(values: Sequence[float | None]) -> Markup:
     points = [(5 + i * step, 35 - 30 * value) for i, value in enumerate(values) if value is not None]
     joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points]
-    return _svg("line", 200, 40, ['<line class="axis" x1="0" y1="35" x2="200" y2="35"/>', f'<polyline points="{joined}"/>', *dots])
+    return _svg(
+        "line", 200, 40, ['<line class="axis" x1="0" y1="35" x2="200" y2="35"/>', f'<polyline points="{joined}"/>', *dots]
+    )
 
 
 def shade(count: int, most: int) -> int:

@@ -96,7 +96,9 @@ def _quality(session: Session) -> Quality:
         labels=labels,
         document_type=document_type_alpha(shared),
         languages={
-            label: alpha_by_language(shared, label, found.languages) for label, of_all in labels.items() if of_all.alpha is not None
+            label: alpha_by_language(shared, label, found.languages)
+            for label, of_all in labels.items()
+            if of_all.alpha is not None
         },
         spans=_span_agreement(session, shared),
         drift=_by_annotator(drift(shared, timedelta(days=7))),

@@ -33,7 +33,7 @@ def language_of(request: Request, visitor: Visitor | None) -> str:
     return wanted if wanted in LANGUAGES else LANGUAGES[0]
 
 
-def page(  # noqa: PLR0913 – what every page may have
+def page(
     request: Request,
     template: str,
     visitor: Visitor | None,

@@ -16,6 +16,8 @@ from tests.e2e.conftest import Complaints
 from tests.labeling.conftest import PASSWORD
 from tests.labeling.web.conftest import Site
 
+expect.set_options(timeout=30_000)  # tests run beside others, and a wait costs nothing when the page is quick
+
 STRAWBERRIES = (
     "🍓👩🏽‍🌾🚐 Strawberry pickers wanted! 🇵🇱\n"
     "We keep your passport at the office until the season ends. 💶💶\n"
@@ -74,7 +76,9 @@ class Reviewer:
 
 
 @contextmanager
-def someone(browser: Browser, site: Site, complaints: Complaints, name: str, address: str = "/review", **context: Any) -> Iterator[Reviewer]:
+def someone(
+    browser: Browser, site: Site, complaints: Complaints, name: str, address: str = "/review", **context: Any
+) -> Iterator[Reviewer]:
     """Someone signed in, on a page of 1280 × 900, with an ad before them where the page is the review page."""
     settings = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **context}
     with browser.new_context(**settings) as opened:

@@ -24,9 +24,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     database.close()
 
 
-def test_an_ad_is_labelled_with_two_spans_by_the_keyboard_alone(
-    browser: Browser, site: Site, complaints: Complaints
-) -> None:
+def test_an_ad_is_labelled_with_two_spans_by_the_keyboard_alone(browser: Browser, site: Site, complaints: Complaints) -> None:
     bring(site.database, STRAWBERRIES, "Another ad.")
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         page = context.new_page()

@@ -2,20 +2,21 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labeling.accounts.roles import Role
 from labeling.annotation import Annotation
 from labeling.consensus import consensus
 from labeling.errors import NotFoundError
 from labeling.opinion import Draft
 from labeling.store.tables import Ad
-from labeling.web.access import Adjudicator, Data, utc_now
+from labeling.web.access import Adjudicator, Data, Needs, utc_now
 from labeling.web.catalogue import phrases, taxonomy_in
 from labeling.web.marked_text import pieces
-from labeling.web.pages.review import REASONS, SaveRequest, Saved, direction_of
+from labeling.web.pages.review import REASONS, Saved, SaveRequest, direction_of
 from labeling.web.rendering import language_of, page
 from labeling.web.review_keys import SHORTCUTS, labels_for
 from labeling.work.adjudicating import Case, case, disputed, disputed_count, resolve
@@ -44,8 +45,8 @@ def _row(session: Session, ad: Ad, names: dict[str, str]) -> dict[str, Any]:
     return {"number": ad.number, "language": ad.language, "opinions": len(opinions), "labels": labels}
 
 
-@router.get("/adjudication/next")
-def next_case(visitor: Adjudicator, database: Data, after: int = 0) -> Response:
+@router.get("/adjudication/next", dependencies=[Depends(Needs(Role.ADJUDICATOR))])
+def next_case(database: Data, after: int = 0) -> Response:
     """On to the next case that waits; to the list when there is none."""
     with database.read() as session:
         ads = disputed(session, 1, after) or disputed(session, 1)

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from sqlalchemy import func, select
 
-from labeling.accounts.registering import change_password
 from labeling.accounts.passwords import is_password
+from labeling.accounts.registering import change_password
 from labeling.store.tables import Account, Assignment
 from labeling.web.access import Annotator, Data, Visitor, utc_now
 from labeling.web.catalogue import LANGUAGES, say, taxonomy_in
@@ -22,7 +22,7 @@ Form = Annotated[Fields, Depends(fields_of)]
 
 
 @router.get("/my-work")
-def show(request: Request, visitor: Annotator, database: Data) -> Response:
+def show(request: Request, visitor: Annotator) -> Response:
     return _show(request, visitor)
 
 
@@ -30,7 +30,7 @@ def _show(request: Request, visitor: Visitor, problems: tuple[str, ...] = ()) ->
     with request.app.state.database.read() as session:
         account = session.get_one(Account, visitor.id)
         states = select(Assignment.state, func.count()).where(Assignment.account_id == visitor.id).group_by(Assignment.state)
-        counts = {state: count for state, count in session.execute(states)}
+        counts = dict(session.execute(states).tuples().all())
         cared = exposure(session, account, utc_now())
         project = load_project(session)
     return page(

@@ -15,7 +15,9 @@ from models.taxonomy import packaged_taxonomy
 
 WEB = Path(labeling.web.__file__).parent
 FILLED = re.compile(r"\{\w+\}")
-ANY = re.compile(r"""["'`]((?:base|page|review|adjudication|dashboard|my_work|accounts|project|guide|sign_in|keys)\.[a-z_0-9]+)["'`]""")
+ANY = re.compile(
+    r"""["'`]((?:base|page|review|adjudication|dashboard|my_work|accounts|project|guide|sign_in|keys)\.[a-z_0-9]+)["'`]"""
+)
 
 
 def sources() -> str:
@@ -28,7 +30,9 @@ def test_every_language_has_the_same_phrases_with_the_same_gaps() -> None:
     for language in LANGUAGES:
         other = phrases(language)
         assert other.keys() == english.keys()
-        assert {key: set(FILLED.findall(other[key])) for key in other} == {key: set(FILLED.findall(english[key])) for key in english}
+        assert {key: set(FILLED.findall(other[key])) for key in other} == {
+            key: set(FILLED.findall(english[key])) for key in english
+        }
         assert all(phrase.strip() for phrase in other.values())
 
 
@@ -83,7 +87,9 @@ def test_a_label_keeps_its_key_whatever_is_left_out_and_no_key_is_there_twice() 
     }
 
 
-@pytest.mark.parametrize(("accepted", "chosen"), [("nl", "nl"), ("NL-nl,en", "nl"), ("de,en;q=0.1", "en"), ("", "en"), ("*", "en")])
+@pytest.mark.parametrize(
+    ("accepted", "chosen"), [("nl", "nl"), ("NL-nl,en", "nl"), ("de,en;q=0.1", "en"), ("", "en"), ("*", "en")]
+)
 def test_the_language_of_a_browser(accepted: str, chosen: str) -> None:
     assert chosen_language(accepted) == chosen
 

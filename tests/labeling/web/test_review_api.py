@@ -122,7 +122,10 @@ def test_suggestions_are_shown_only_where_the_project_says_so(site: Site, blind:
 @pytest.mark.parametrize(
     ("said", "where"),
     [
-        ({"spans": [{"start": 5, "end": 900, "label": "debt_or_fees"}], "labels": {"debt_or_fees": True}}, "does not fit the text"),
+        (
+            {"spans": [{"start": 5, "end": 900, "label": "debt_or_fees"}], "labels": {"debt_or_fees": True}},
+            "does not fit the text",
+        ),
         ({"labels": {"no_such_label": True}}, "not a label of the taxonomy"),
         ({"labels": "a secret"}, "labels"),
         ({"unheard_of": "a secret"}, "unheard_of"),
