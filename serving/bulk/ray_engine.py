@@ -107,6 +107,8 @@ def _settings_of_workers(settings: ModelSettings, threads: int) -> dict[str, Any
     uri = settings.mlflow_tracking_uri
     if uri.startswith("sqlite:///"):
         given["mlflow_tracking_uri"] = f"sqlite:///{Path(uri.removeprefix('sqlite:///')).absolute()}"
+    if "cache_dir" in given:
+        given["cache_dir"] = Path(given["cache_dir"]).absolute()
     return given
 
 
@@ -115,9 +117,8 @@ def _cluster(ray: Any, address: str | None, threads: int, workers: int | None, p
     """Connect to a cluster, or start one here; gives the number of workers."""
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        workers = min(parts, workers or max(1, len(os.sched_getaffinity(0)) // threads))
-        options |= {"address": "local", "num_cpus": workers * threads, "object_store_memory": OBJECT_STORE_BYTES}
-        options["include_dashboard"] = False
+        options |= {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        options["num_cpus"] = workers * threads if workers else None
     try:
         if address is not None and ":" in address:
             _reach(address)
