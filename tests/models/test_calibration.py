@@ -8,7 +8,7 @@ from models.calibration import (
     fit_calibration,
     fit_platt,
     fit_temperature,
-    hold_false_alerts,
+    one_threshold,
     uncalibrated,
 )
 from models.scores import Status
@@ -57,23 +57,25 @@ def test_thresholds_are_in_order_and_miss_few_positives() -> None:
     assert (p[targets == 1] < absent_below).mean() <= 0.101
 
 
-def test_false_alerts_are_held_where_f1_suffers_least() -> None:
-    free = np.tile([0.1, 0.1], (90, 1))
-    free[:6, 0] = 0.52  # six texts of ninety alert by the first label,
-    free[6:9, 1] = 0.6  # three by the second
-    first, second = np.tile([0.8, 0.1], (50, 1)), np.tile([0.1, 0.58], (50, 1))
-    probabilities, targets = np.concatenate([free, first, second]), np.zeros((190, 2))
-    targets[90:140, 0] = targets[140:, 1] = 1.0
-    held = hold_false_alerts(np.array([0.5, 0.5]), probabilities, targets, at_most=0.04)
-    assert 0.52 < held[0] < 0.8, "which costs the first label nothing"
-    assert held[1] == 0.5, "which would cost the second all it finds"
-    assert list(hold_false_alerts(np.array([0.5, 0.5]), probabilities, targets, at_most=0.5)) == [0.5, 0.5]
+def test_one_threshold_lets_few_texts_without_an_indicator_alert() -> None:
+    probabilities, targets = 0.8 * RNG.random((500, 3)), np.zeros((500, 3))
+    targets[400:, 0] = 1.0
+    threshold = one_threshold(probabilities, targets, at_most=0.04)
+    alerts = (probabilities[:400] >= threshold).any(axis=1).mean()
+    lower = (probabilities[:400] >= threshold - 0.01).any(axis=1).mean()
+    assert alerts <= 0.04 < lower
 
 
-def test_no_label_pays_for_all_with_its_recall() -> None:
-    probabilities = np.concatenate([np.full((20, 1), 0.7), np.full((20, 1), 0.6)])
-    targets = np.repeat([[0.0], [1.0]], 20, axis=0)  # every step up loses all that is found
-    assert hold_false_alerts(np.array([0.5]), probabilities, targets)[0] == 0.5
+def test_nothing_unlikely_is_present_however_few_alerts_there_are() -> None:
+    assert one_threshold(np.full((50, 2), 0.1), np.zeros((50, 2))) == 0.35
+
+
+def test_all_indicators_have_one_threshold_and_other_labels_their_own() -> None:
+    columns = [drawn(0.6, -1.0, 600) for _ in range(3)]
+    logits, targets = np.stack([z for z, _ in columns], 1), np.stack([y for _, y in columns], 1)
+    labels = fit_calibration(("a", "b", "c"), logits, targets, indicators=2).labels
+    assert labels["a"].present_from == labels["b"].present_from != labels["c"].present_from
+    assert all(label.absent_below <= 0.5 * label.present_from for label in labels.values())
 
 
 def test_a_label_without_positives_gets_careful_thresholds() -> None:
