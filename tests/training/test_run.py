@@ -144,5 +144,5 @@ def test_a_bundle_says_how_it_was_trained_and_with_which_data(small_run: SmallRu
 
 
 def test_a_run_that_the_store_does_not_have_cannot_go_on(small_run: SmallRun) -> None:
-    with pytest.raises(TrainingError, match="cannot keep this run: .*not found"):
+    with pytest.raises(TrainingError, match=r"cannot keep this run: .*not found"):
         start_run(TrainingSettings(), small_run.settings, run_id="0" * 32)
