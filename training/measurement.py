@@ -163,13 +163,11 @@ def _score_all(runner: CachedRunner, texts: list[str], what: str) -> None:
     """Fill the cache, longest texts first: texts of like length share a batch."""
     from rich.progress import track
 
-    new = sorted({text for text in texts if not runner.knows(text)}, key=len, reverse=True)
-    if not new:
-        return
-    log.info("Scoring %d texts with %s.", len(new), what)
-    starts = range(0, len(new), CHUNK)
+    texts = sorted(set(texts), key=len, reverse=True)
+    log.info("%s reads %d texts.", what, len(texts))
+    starts = range(0, len(texts), CHUNK)
     for number, start in enumerate(track(starts, description="Scoring", transient=True), start=1):
-        runner.run(new[start : start + CHUNK])
+        runner.run(texts[start : start + CHUNK])
         if number % CHUNKS_A_SAVE == 0:
             runner.save()  # so that whoever is interrupted goes on from here
     runner.save()

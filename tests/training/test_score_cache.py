@@ -36,7 +36,6 @@ def test_what_was_scored_once_is_not_scored_again_even_by_another_process(
 ) -> None:
     path = tmp_path / "scores" / "x.npz"
     first = CachedRunner(counting, path)
-    assert not first.knows(TEXTS[0])
     raw = first.run(TEXTS)
     first.save()
     asked = counting.asked
@@ -57,15 +56,17 @@ def test_new_texts_are_added_to_what_is_kept(counting: CountingRunner, tmp_path:
         runner = CachedRunner(counting, path)
         runner.run(texts)
         runner.save()
-    assert all(CachedRunner(counting, path).knows(text) for text in TEXTS)
+    CachedRunner(counting, path).run(TEXTS)
     assert counting.asked == len(counting.window_maker.windows(TEXTS))
 
 
 def test_texts_of_the_same_tokens_are_one_entry(counting: CountingRunner, tmp_path: Path) -> None:
     runner = CachedRunner(counting, tmp_path / "x.npz")
     runner.run(["A Romanian cleaner for our offices, start on Monday."])
-    assert runner.knows("A Ghanaian cleaner for our offices, start on Monday.")
-    assert not runner.knows("A cleaner for our offices, start on Monday.")
+    runner.run(["A Ghanaian cleaner for our offices, start on Monday."])
+    assert counting.asked == 1
+    runner.run(["A cleaner for our offices, start on Monday."])
+    assert counting.asked == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY"])
@@ -75,7 +76,9 @@ def test_a_broken_file_is_only_a_cache(counting: CountingRunner, tmp_path: Path,
     runner = CachedRunner(counting, path)
     runner.run(TEXTS[:1])
     runner.save()
-    assert CachedRunner(counting, path).knows(TEXTS[0])
+    asked = counting.asked
+    CachedRunner(counting, path).run(TEXTS[:1])
+    assert counting.asked == asked > 0
 
 
 def test_no_text_is_kept(counting: CountingRunner, tmp_path: Path) -> None:
