@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
@@ -38,6 +39,11 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "config.yaml").write_text(configuration_text(settings, comments=False), encoding="utf-8")
         (self.path / "run.json").write_text(json.dumps({"run_id": run_id, "data_digest": data_digest}), encoding="utf-8")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to go on from."""
+        return (self.path / "run.json").is_file()
 
     def remove(self) -> None:
         """The run is finished: nothing is left to go on from."""
@@ -86,7 +92,9 @@ def interrupted(run: str, output: Path) -> tuple[TrainingSettings, str]:
         raise TrainingError(
             f"There is no interrupted run {run!r} in {output} (a finished one has no checkpoints left). Those there are: {there}."
         ) from error
-    return load_settings(folder / "config.yaml"), known["run_id"]
+    began_with = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    began_with["output"] = str(folder.resolve().parent)  # wherever this is called from
+    return load_settings(None, began_with), known["run_id"]
 
 
 class Clock(TrainerCallback, ExportableState):

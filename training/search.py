@@ -142,7 +142,7 @@ def _score(
         optuna.TrialPruned: it is not promising, or time is over.
     """
     chosen = {name: suggest(trial, name, dimension) for name, dimension in settings.search.space.items()}
-    tried = settings.model_copy(update=chosen)
+    tried = settings.changed(**chosen)
     watch = Watch(trial, deadline)
     with mlflow.start_run(run_name=f"trial-{trial.number}", nested=True):
         mlflow.log_params(chosen)
@@ -225,7 +225,7 @@ def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> Se
         )
     best = study.best_trial
     config = folder / BEST_FILE
-    config.write_text(configuration_text(settings.model_copy(update=best.params)), encoding="utf-8")
+    config.write_text(configuration_text(settings.changed(**best.params)), encoding="utf-8")
     plots = draw(study, folder)
     mlflow.log_metrics({"best/mean_average_precision": float(best.value or 0.0), "trials": len(study.trials)})
     mlflow.set_tags(

@@ -64,7 +64,7 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
         for seed in settings.seeds:
             before = begun.get(seed)
             if before is None or before.info.status != "FINISHED":
-                going_on = before is not None and RunFolder(settings.output, before.info.run_id).path.is_dir()
+                going_on = before is not None and RunFolder(settings.output, before.info.run_id).has_begun
                 todo.append((seed, before.info.run_id if before is not None and going_on else None))
         for seed, inner in from_first(todo):
             run(_with_seed(settings, seed), model_settings, resume=inner, nested=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.base import DEFAULT_BASE
@@ -174,15 +174,24 @@ class TrainingSettings(BaseSettings):
 
     search: SearchSettings = Field(default=SearchSettings(), description="What signaal-train search tries; a run ignores it.")
 
+    def changed(self, **values: Any) -> "TrainingSettings":
+        """These settings with others among them, checked as those of a file are."""
+        return TrainingSettings(**{**self.model_dump(), **values})
+
     @field_validator("search")
     @classmethod
     def _searches_what_there_is(cls, search: SearchSettings) -> SearchSettings:
         can = set(cls.model_fields) - NOT_SEARCHED
-        for name in search.space:
+        for name, dimension in search.space.items():
             if name not in can:
                 near = difflib.get_close_matches(name, can, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(can))}"
                 raise ValueError(f"space: {name!r} cannot be searched; {hint}")
+            for value in dimension.choices or (dimension.low, dimension.high):
+                try:
+                    cls.__pydantic_validator__.validate_assignment(cls.model_construct(), name, value)
+                except ValidationError as error:
+                    raise ValueError(f"space: {name} cannot be {value!r}: {error.errors()[0]['msg']}") from error
         return search
 
 

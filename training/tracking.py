@@ -14,6 +14,7 @@ import mlflow
 import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
@@ -25,6 +26,7 @@ from models.runtime import Scorer
 from models.settings import ModelSettings
 from training.configuration import configuration_text
 from training.data import TrainingData
+from training.errors import TrainingError
 from training.settings import TrainingSettings
 
 EXPERIMENT = "signaal"
@@ -37,26 +39,31 @@ PYFUNC_REQUIREMENTS = (
 )  # fmt: skip
 
 
-def use_store(model_settings: ModelSettings) -> None:
-    """Let MLflow write to the store that the settings name, in our experiment."""
-    mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
-    mlflow.set_registry_uri(model_settings.mlflow_tracking_uri)
-    mlflow.set_experiment(EXPERIMENT)
-
-
-def start_run(settings: TrainingSettings, model_settings: ModelSettings, *, run_id: str | None = None, **how: Any) -> Any:
+def start_run(
+    settings: TrainingSettings, model_settings: ModelSettings, *, run_id: str | None = None, nested: bool = False
+) -> Any:
     """An active MLflow run (a context manager) with the parameters and the whole configuration logged.
 
     Args:
         settings: the run's.
         model_settings: which store.
         run_id: of a run that goes on; its parameters are there already.
-        how: further arguments of ``mlflow.start_run``.
+        nested: within the active run.
+
+    Raises:
+        TrainingError: the store does not answer, or does not have the run that should go on.
     """
-    use_store(model_settings)
-    if run_id is not None:
-        return mlflow.start_run(run_id=run_id, **how)
-    run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}", **how)
+    try:
+        mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
+        mlflow.set_registry_uri(model_settings.mlflow_tracking_uri)
+        mlflow.set_experiment(EXPERIMENT)
+        if run_id is not None:
+            return mlflow.start_run(run_id=run_id, nested=nested)
+        run = mlflow.start_run(run_name=f"{settings.method}-{settings.version}", nested=nested)
+    except MlflowException as error:
+        raise TrainingError(
+            f"The MLflow store {model_settings.mlflow_tracking_uri} cannot keep this run: {error.message}"
+        ) from error
     sources = ", ".join(f"{source.path} × {source.share:g}" for source in settings.data)
     mlflow.log_params({**settings.model_dump(mode="json", exclude={"search"}), "data": sources})
     mlflow.log_text(configuration_text(settings), "config.yaml")

@@ -1,6 +1,7 @@
 """A run against a real MLflow server over HTTP: runs and registry in PostgreSQL, files in an S3-compatible store (moto's)."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def server(s3: str, tmp_path: Path) -> Iterator[str]:
             _wait_for(f"{address}/health", process, tmp_path / "server.log")
             yield address
         finally:
-            os.killpg(process.pid, 15)
+            os.killpg(process.pid, signal.SIGKILL)  # asked kindly, it waits for connections that clients keep
             process.wait(30)
 
 

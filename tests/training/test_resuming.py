@@ -1,5 +1,6 @@
 """A run that is killed goes on as if nothing had been; the same seed gives the same weights."""
 
+import json
 import os
 from pathlib import Path
 
@@ -94,6 +95,33 @@ def test_a_run_killed_in_mid_training_goes_on_to_the_same_weights_bit_by_bit(
     # Killed once more, before there is a bundle: nothing is left to train.
     fit(tmp_path / "again", run_id, data, packaged_taxonomy(), settings, model_settings)
     assert same(saved_weights(tmp_path / "again"), unbroken)
+
+
+def test_what_a_run_began_with_goes_before_the_environment_wherever_it_goes_on(
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = settings.model_copy(update={"output": Path("runs")})
+    RunFolder(here.output, "abcdefgh-more").begin(here, "abcdefgh-more", "digest")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("SIGNAAL_TRAIN_EPOCHS", "9")
+    again, run_id = interrupted("abcdefgh", tmp_path / "runs")
+    assert run_id == "abcdefgh-more"
+    assert again == here.model_copy(update={"output": tmp_path / "runs"})
+    assert RunFolder(again.output, run_id).data_digest == "digest"
+
+
+def test_when_its_minutes_are_over_training_stops_and_what_it_has_is_judged(
+    settings: TrainingSettings, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    hurried = settings.model_copy(update={"minutes": 1e-6, "output": tmp_path})
+    weights(hurried, tmp_path / "hurried", model_settings)
+    last = RunFolder(tmp_path, "hurried").last_checkpoint()
+    assert last is not None
+    assert last.name == "checkpoint-1"
+    assert training_is_over(last)
+    assert json.loads((last / "trainer_state.json").read_text())["best_global_step"] == 1
 
 
 def test_a_checkpoint_that_was_being_written_is_not_gone_on_from(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from models.settings import ModelSettings
 from tests.conftest import STEPS, SmallRun
 from training.cli import main
 from training.configuration import load_settings
+from training.errors import TrainingError
+from training.settings import TrainingSettings
+from training.tracking import start_run
 
 
 def test_a_run_leaves_a_sealed_bundle_that_scores(small_run: SmallRun) -> None:
@@ -138,3 +141,8 @@ def test_a_bundle_says_how_it_was_trained_and_with_which_data(small_run: SmallRu
     client = MlflowClient(small_run.settings.mlflow_tracking_uri)
     client.download_artifacts(small_run.result.bundle.manifest.run_id, "config.yaml", str(small_run.folder))
     assert load_settings(small_run.folder / "config.yaml").max_steps == STEPS
+
+
+def test_a_run_that_the_store_does_not_have_cannot_go_on(small_run: SmallRun) -> None:
+    with pytest.raises(TrainingError, match=r"cannot keep this run: .*not found"):
+        start_run(TrainingSettings(), small_run.settings, run_id="0" * 32)

@@ -115,6 +115,8 @@ def test_values_are_of_the_settings_type() -> None:
         ("{dropout: {low: 0, high: 0.1, log: true}}", "low must be above 0"),
         ("{dropout: {low: 0, choices: [0.1]}}", "either choices"),
         ("{dropout: {hgih: 0}}", "Did you mean 'high'"),
+        ("{dropout: {low: 0, high: 2}}", "dropout cannot be 2.0"),
+        ("{lora_rank: {choices: [4, 4.5]}}", "lora_rank cannot be 4.5"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused(tmp_path: Path, space: str, message: str) -> None:
