@@ -47,7 +47,7 @@ def tfidf(task: Task, splits: Splits) -> Outcome:
     with Console(stderr=True).status("The baseline: TF-IDF and logistic regression"):
         train = features.fit_transform([example.text for example in splits["train"]])
         learnt = np.flatnonzero(truth["train"].any(0) & ~truth["train"].all(0))
-        model = OneVsRestClassifier(LogisticRegression(C=10.0, solver="liblinear", max_iter=300))
+        model = OneVsRestClassifier(LogisticRegression(C=10.0, solver="liblinear", dual=True, max_iter=300))
         model.fit(train, truth["train"][:, learnt].astype(np.int64))
 
         def probabilities(texts: Sequence[str]) -> NDArray[np.float64]:
