@@ -146,7 +146,7 @@ def from_tasks(exported: JsonValue, taxonomy: Taxonomy) -> tuple[list[ExchangedA
             problems.append(f'{where}: has no "data"; export as "JSON" in Label Studio.')
             continue
         where = f"task {task.get('id', number)}"
-        data: dict[str, Any] = task["data"]  # type: ignore[assignment]
+        data: Any = task["data"]
         ad_id = data.get("ad_id") or f"label-studio-{task.get('id', number)}"
         try:
             ad = ExchangedAd(id=str(ad_id), text=data.get("text"), language=data.get("language") or "und")
@@ -157,7 +157,8 @@ def from_tasks(exported: JsonValue, taxonomy: Taxonomy) -> tuple[list[ExchangedA
             problems.append(f"{where}: ad {ad.id} is there with another text already.")
             continue
         ads[ad.id] = ad
-        for raw in task.get("annotations") or []:  # type: ignore[union-attr]
+        there: Any = task.get("annotations") or []
+        for raw in there:
             try:
                 annotation = _annotation_in(raw, ad, taxonomy, where, problems)
             except (TypeError, KeyError, AttributeError, ValueError):

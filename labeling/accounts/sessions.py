@@ -43,7 +43,12 @@ def sign_in(database: Database, name: str, password: str, now: datetime, setting
         account = count_attempt(session, name, now, settings)
         if account is None:
             audit.record(session, now, None, audit.Action.SIGN_IN_REFUSED)
-    if not is_password(password, None if account is None else account.password_hash) or account is None:
+    is_right = is_password(password, None if account is None else account.password_hash)
+    if account is None:
+        return None
+    if not is_right:
+        with database.write() as session:
+            audit.record(session, now, account.id, audit.Action.SIGN_IN_REFUSED)
         return None
     fresh = hash_password(password) if is_outdated(account.password_hash) else account.password_hash
     with database.write() as session:

@@ -118,6 +118,7 @@ def _store(session: Session, records: list[tuple[int, FeedbackRecord]], now: dat
         session.execute(select(Ad.id, Ad.text).where(Ad.id.in_({r.item.id for _, r in records if r.item}))).tuples().all()
     )
     for _, record in records:
+        session.flush()  # a file may hold a record twice
         stored = session.get(Feedback, (record.outbox, record.seq))
         if record.item is None:
             if stored is not None:

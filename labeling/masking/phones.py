@@ -123,7 +123,7 @@ def _groups(searched: str, start: int, end: int) -> list[Group]:
 def _phones_of_run(run: str, groups: list[Group]) -> Iterator[tuple[int, int]]:
     digits = [digits for _, _, digits in groups]
     if run[0] == "+" or (digits[0][0] == "0" and len(digits[0]) < 6) or len(digits) == 1:
-        if not _is_round(digits):
+        if run[0] == "+" or not _is_round(digits):
             yield groups[0][0], groups[-1][1]
         return
     if _is_list(digits):
@@ -144,7 +144,7 @@ def _phones_of_run(run: str, groups: list[Group]) -> Iterator[tuple[int, int]]:
 
 def _is_round(digits: list[str]) -> bool:
     """An unbroken amount such as 2500000."""
-    return len(digits) == 1 and digits[0][0] != "0" and digits[0].endswith("0000")
+    return len(digits) == 1 and digits[0][0] != "0" and len(digits[0]) < 9 and digits[0].endswith("00000")
 
 
 def _is_list(digits: list[str]) -> bool:
