@@ -67,7 +67,9 @@ def signed_in(request: Request, database: Data, settings: Settings) -> Visitor:
     if stale:
         with database.write() as session:
             mark_seen(session, token, now)
-    return Visitor(account, token)
+    visitor = Visitor(account, token)
+    request.state.visitor = visitor  # for pages that tell of an error, which have no dependencies
+    return visitor
 
 
 class Needs:

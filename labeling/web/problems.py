@@ -22,6 +22,7 @@ from labeling.errors import (
     StoreError,
 )
 from labeling.opinion import StoredOpinion
+from labeling.web.access import Visitor
 from labeling.web.catalogue import say
 from labeling.web.errors import DailyLimitError, ForgedRequestError, SignInNeededError
 from labeling.web.rendering import language_of, page
@@ -81,9 +82,10 @@ def _is_api(request: Request) -> bool:
 
 
 def _answer(request: Request, status: int, slug: str, detail: str, extra: dict[str, Any]) -> Response:
-    language = language_of(request, None)
+    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    language = language_of(request, visitor)
     title = say(language, f"problem.{slug.replace('-', '_')}")
     if not _is_api(request):
-        return page(request, "problem.html", None, status=status, title=title, detail=detail)
+        return page(request, "problem.html", visitor, status=status, title=title, detail=detail)
     body = {"type": f"urn:signaal:problem:{slug}", "title": title, "status": status, "detail": detail or title, **extra}
     return JSONResponse(body, status, media_type="application/problem+json")

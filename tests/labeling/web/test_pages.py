@@ -37,6 +37,7 @@ def test_a_reviewer_chooses_labels_limit_and_language_for_themselves_alone(site:
     assert account(site, "bea").opt_outs == []
     assert "Mijn werk" in ana.get("/my-work").text
     assert "Controle door een derde" in ana.get("/review").text
+    assert "Dit mag je niet zien of doen." in ana.get("/project").text
     ana.act("POST", "/my-work/language", data={"language": "../en"})
     assert account(site, "ana").language == "nl"
     assert ana.act("POST", "/my-work/opt-outs", data={"label": "no_such"}).status_code == 422
