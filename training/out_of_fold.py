@@ -1,5 +1,6 @@
 """Probabilities out of sample: each text is judged by a model that saw neither it nor any text of its scenario."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,8 @@ def scenario_folds(examples: Sequence[LabelledExample], folds: int, seed: int) -
     groups = scenario_groups(examples)
     if len(set(groups)) < folds:
         raise TrainingError(f"{len(set(groups))} scenarios do not make {folds} folds; give fewer folds or more texts.")
-    languages = [example.lang for example in examples]
+    texts = Counter(example.lang for example in examples)
+    languages = [example.lang if texts[example.lang] >= folds else "few" for example in examples]
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(examples)), languages, groups)
     return [Fold(learnt.tolist(), judged.tolist()) for learnt, judged in split]
 

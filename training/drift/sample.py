@@ -4,18 +4,19 @@ Texts are read where a line has them and are let go at once; a ``Sample`` holds 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from models.profile import TextFacts
 from models.scores import Status
-from models.taxonomy import Taxonomy
 from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.drift.reading import BundleReader
 
 FEWEST = 50
 """Ads of a sample; below it no share means anything."""
@@ -44,7 +45,7 @@ class _Model(BaseModel):
     bundle_digest: str
 
 
-class _Line(BaseModel):
+class SampleLine(BaseModel):
     """What is needed of a line: scored, or a text to be scored, or both."""
 
     text: str | None = Field(default=None, min_length=1)
@@ -53,19 +54,6 @@ class _Line(BaseModel):
     indicators: dict[str, _Label] | None = None
     counter_indicators: dict[str, _Label] = {}
     model: _Model | None = None
-
-
-class Reader(Protocol):
-    """What a bundle makes of texts; ``training.drift.reading.BundleReader`` is one. Loaded only when there are texts."""
-
-    digest: str
-    taxonomy: Taxonomy
-
-    def score(self, texts: Sequence[str], languages: Sequence[str | None]) -> "Scored": ...
-
-    def facts(self, texts: Sequence[str]) -> list[TextFacts]: ...
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
@@ -99,42 +87,13 @@ class Sample:
     def __len__(self) -> int:
         return len(self.scored.languages)
 
-    def part(self, rows: Sequence[int] | NDArray[np.int64], name: str = "") -> "Sample":
-        """Some of the ads, in this order; for measuring on splits. Needs the embedding of every ad, if there are any.
-
-        Raises:
-            ValueError: only some of the ads are embedded.
-        """
-        if self.embeddings is not None and len(self.embeddings) != len(self):
-            raise ValueError(f"{self.name}: only {len(self.embeddings)} of {len(self)} ads are embedded.")
-        chosen = np.asarray(rows)
-
-        def of(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-            return None if values is None else values[chosen]
-
-        scored = Scored(
-            {label: values[chosen] for label, values in self.scored.probabilities.items()},
-            {label: values[chosen] for label, values in self.scored.statuses.items()},
-            [self.scored.languages[i] for i in chosen],
-            [self.scored.document_types[i] for i in chosen],
-        )
-        return replace(
-            self,
-            name=name or self.name,
-            scored=scored,
-            characters=of(self.characters),
-            emoji_rate=of(self.emoji_rate),
-            unknown_rate=of(self.unknown_rate),
-            embeddings=of(self.embeddings),
-        )
-
 
 @dataclass(frozen=True)
 class SampleFile:
     """A file, read and checked, but not yet looked at by a model."""
 
     path: Path
-    lines: list[_Line]
+    lines: list[SampleLine]
 
     @property
     def is_scored(self) -> bool:
@@ -158,7 +117,7 @@ def read_sample_file(path: Path) -> SampleFile:
         TrainingError: it cannot be read, has too few lines, or its lines are of different kinds or of different models.
             The message names the line and holds nothing of it.
     """
-    lines: list[_Line] = []
+    lines: list[SampleLine] = []
     try:
         with path.open(encoding="utf-8") as file:
             for number, raw in enumerate(file, start=1):
@@ -173,9 +132,9 @@ def read_sample_file(path: Path) -> SampleFile:
     return SampleFile(path, lines)
 
 
-def _line(raw: str, path: Path, number: int, first: _Line | None) -> _Line:
+def _line(raw: str, path: Path, number: int, first: SampleLine | None) -> SampleLine:
     try:
-        line = _Line.model_validate_json(raw)
+        line = SampleLine.model_validate_json(raw)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, problem["loc"]))
@@ -194,7 +153,7 @@ def _line(raw: str, path: Path, number: int, first: _Line | None) -> _Line:
     return line
 
 
-def sample_of(file: SampleFile, reader: Reader | None, seed: int, embed: int = EMBEDDED) -> Sample:
+def sample_of(file: SampleFile, reader: "BundleReader | None", seed: int, embed: int = EMBEDDED) -> Sample:
     """The file as numbers.
 
     Args:
@@ -226,7 +185,7 @@ def _code(language: "_Language | str | None") -> str | None:
     return language.code if isinstance(language, _Language) else language
 
 
-def _scored(lines: Sequence[_Line]) -> Scored:
+def _scored(lines: Sequence[SampleLine]) -> Scored:
     found = [(line.indicators or {}) | line.counter_indicators for line in lines]
     labels = list(dict.fromkeys(label for one in found for label in one))
     return Scored(

@@ -20,8 +20,9 @@ def planted(
 ) -> tuple[list[LabelledExample], set[Pair]]:
     """The examples with one wrong label in a share of them, and which these are.
 
-    Half of them lose a label that they have (with its spans), as a reviewer who overlooks it; half gain one that they have
-    not, as a reviewer who is misled: one of their hard negatives where there are any, else one drawn as often as it occurs.
+    Every second one, if it has labels, loses one (with its spans), as by a reviewer who overlooks it; the others gain one that
+    they have not, as by a reviewer who is misled: one of their hard negatives where there are any, else one drawn as often as
+    it occurs.
     """
     rng = Random(seed)
     chosen = rng.sample(range(len(examples)), k=round(share * len(examples)))
