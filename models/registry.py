@@ -5,7 +5,10 @@ as source, not as a pickle. MLflow is imported only when there is a store to ask
 once.
 """
 
+import tempfile
 from pathlib import Path
+
+import yaml
 
 from models.bundle import RELEASED, Bundle, open_bundle
 from models.errors import RegistryError
@@ -28,7 +31,9 @@ def open_scorer(settings: ModelSettings) -> Scorer:
 
 def open_at(place: str, settings: ModelSettings) -> Scorer:
     """The scorer at a place that ``where`` gave; errors as ``open_scorer``."""
-    return Scorer.of_bundle(bundle_at(place, settings), settings)
+    # A scorer holds all it needs. A server opens many in its life, and what each left behind would fill its disk.
+    with tempfile.TemporaryDirectory(prefix="signaal-") as scratch:
+        return Scorer.of_bundle(bundle_at(place, settings, Path(scratch)), settings)
 
 
 def where(settings: ModelSettings, alias: str = CHAMPION) -> str | None:
@@ -50,8 +55,8 @@ def where(settings: ModelSettings, alias: str = CHAMPION) -> str | None:
     return settings.bundle
 
 
-def bundle_at(place: str, settings: ModelSettings) -> Bundle:
-    """The bundle at a place that ``where`` gave.
+def bundle_at(place: str, settings: ModelSettings, scratch: Path) -> Bundle:
+    """The bundle at a place that ``where`` gave; one from the registry is put into the folder ``scratch``.
 
     Raises:
         BundleError: it is broken, or no bundle.
@@ -59,7 +64,7 @@ def bundle_at(place: str, settings: ModelSettings) -> Bundle:
     """
     if place == RELEASED_NAME:
         return open_bundle(RELEASED)
-    return _from_registry(place, settings) if place.startswith("models:/") else open_bundle(Path(place))
+    return _from_registry(place, settings, scratch) if place.startswith("models:/") else open_bundle(Path(place))
 
 
 def _registered(name: str, alias: str, settings: ModelSettings) -> str | None:
@@ -78,19 +83,19 @@ def _registered(name: str, alias: str, settings: ModelSettings) -> str | None:
         raise RegistryError(f"The MLflow store {uri} does not answer: {error.message}") from error
 
 
-def _from_registry(model_uri: str, settings: ModelSettings) -> Bundle:
+def _from_registry(model_uri: str, settings: ModelSettings, scratch: Path) -> Bundle:
     import mlflow
     from mlflow.exceptions import MlflowException
-    from mlflow.models import Model
 
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     mlflow.set_registry_uri(settings.mlflow_tracking_uri)
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(scratch)))
     except (MlflowException, OSError) as error:
         raise RegistryError(f"{model_uri} cannot be had from {settings.mlflow_tracking_uri}: {error}") from error
-    artifacts = Model.load(folder).flavors["python_function"]["artifacts"]
-    return open_bundle(folder / artifacts[BUNDLE_ARTIFACT]["path"])
+    # mlflow.models.Model would read this file, too, but with pandas, which a server does without.
+    described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
+    return open_bundle(folder / described["flavors"]["python_function"]["artifacts"][BUNDLE_ARTIFACT]["path"])
 
 
 def promote(version: str, settings: ModelSettings, alias: str = CHAMPION) -> None:

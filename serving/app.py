@@ -33,9 +33,14 @@ from serving.feedback.outbox import Outbox
 from serving.feedback.route import add_feedback
 from serving.fleet import Fleet, Source
 from serving.fleet_metrics import FleetMetrics
+from serving.keys.admission import admit
+from serving.keys.allowance import spending
+from serving.keys.guard import Guard
+from serving.keys.store import KeyStore
 from serving.line_observer import LineObserver
 from serving.logs import log_loop_error
 from serving.metrics import Metrics
+from serving.origins import allow_origins
 from serving.problems import (
     BUSY,
     INVALID,
@@ -85,12 +90,16 @@ def create_app(
         settings: limits and times.
         on_load_failure: told when no scorer could be had, so that a server can end itself.
         tracing: where spans go; nowhere when None.
+
+    Raises:
+        KeyStoreError: callers need keys, and their database cannot be used.
     """
     metrics, tracing, stopping = Metrics(), tracing or Tracing(), threading.Event()
     observe = functools.partial(LineObserver, metrics=metrics, tracing=tracing)
     fleet = Fleet(source, settings, on_load_failure, observe)
     metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
     outbox = Outbox(settings.feedback_dir)
+    keys = KeyStore(settings.database_url.get_secret_value()) if settings.wants_keys else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -101,13 +110,15 @@ def create_app(
         await asyncio.to_thread(fleet.stop)
         await asyncio.to_thread(tracing.stop)
         await asyncio.to_thread(outbox.close)
+        if keys is not None:
+            keys.close()
 
     app = FastAPI(
         title="Signaal",
         description=DESCRIPTION,
         version="1",
         lifespan=lifespan,
-        dependencies=[Depends(refuse_while_stopping)],
+        dependencies=[Depends(refuse_while_stopping), Depends(admit)],
         # The ready-made pages load scripts from elsewhere, which the content security policy forbids.
         docs_url=None,
         redoc_url=None,
@@ -116,6 +127,8 @@ def create_app(
     app.state.outbox = outbox
     app.state.settings = settings
     app.state.stopping = stopping
+    app.state.guard = None if keys is None else Guard(keys)
+    allow_origins(app, settings.cors_origins)
     app.add_middleware(Envelope, metrics=metrics, tracing=tracing)
     add_problem_handlers(app)
     _add_scoring(app, fleet)
@@ -144,15 +157,16 @@ def _add_scoring(app: FastAPI, fleet: Fleet) -> None:
         texts = [ad.text for ad in wanted.ads]
         # "und" is ISO 639 for "not known": not a hint.
         languages = [None if ad.language == "und" else ad.language for ad in wanted.ads]
-        scoring = fleet.score(
-            texts,
-            languages,
-            wanted.indicators,
-            evidence=wanted.evidence,
-            patience=patience_of(request),
-            model=wanted.model,
-        )
-        model, scores = await unless_left(request, scoring)
+        async with spending(request.state.allowance, len(texts)):
+            scoring = fleet.score(
+                texts,
+                languages,
+                wanted.indicators,
+                evidence=wanted.evidence,
+                patience=patience_of(request),
+                model=wanted.model,
+            )
+            model, scores = await unless_left(request, scoring)
         note_scored(model, len(texts))
         results = [ResultOut.of(ad.id, one) for ad, one in zip(wanted.ads, scores, strict=True)]
         return ScoreAnswer(model=model, results=results)
@@ -259,7 +273,6 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
 
 
 def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
-    # Who may see the figures is decided here: ``dependencies=[Depends(...)]`` turns the others away.
     @app.get("/metrics", include_in_schema=False)
     def figures() -> Response:  # not async: thousands of lines take a moment, and nobody should wait for them
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

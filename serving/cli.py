@@ -1,7 +1,6 @@
-"""``signaal-serve``: score ads over HTTP, or whole files, and hand on the feedback that came."""
+"""``signaal-serve``: score ads over HTTP, or whole files; keep callers' keys, and hand on the feedback that came."""
 
 import functools
-import ipaddress
 import logging
 import math
 import os
@@ -25,14 +24,16 @@ from serving.bulk.journal import Paths, State
 from serving.errors import BulkError, ServingError, SettingsError
 from serving.feedback.cli import feedback_app
 from serving.fleet import Source
+from serving.keys.cli import keys_app
 from serving.logs import configure_logs
 from serving.records import Columns
-from serving.settings import load_model_settings, load_settings
+from serving.settings import is_loopback, load_model_settings, load_settings
 from serving.stopping import StoppingServer
 from serving.tracing import open_tracing
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(feedback_app, name="feedback")
+app.add_typer(keys_app, name="keys")
 console = Console(stderr=True)
 
 SOME_REJECTED = 3
@@ -45,7 +46,7 @@ def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8080].", show_default=False)] = None,
     allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Listen beyond this machine. There is no sign-in yet.")
+        bool, typer.Option("--allow-remote", help="Listen beyond this machine; callers need keys then.")
     ] = False,
 ) -> None:
     """Start the scoring API, with a page to try it at /.
@@ -54,10 +55,10 @@ def api(
     the MLflow champion when there is one, else the released model (SIGNAAL_BUNDLE).
     """
     settings = load_settings(host=host, port=port)
-    if not allow_remote and not _is_loopback(settings.host):
+    if not allow_remote and not is_loopback(settings.host):
         raise SettingsError(
-            f"{settings.host} can be reached by other machines, and there is no sign-in yet. "
-            "Put a proxy that signs callers in before it, and add --allow-remote."
+            f"{settings.host} can be reached by other machines. If that is meant, make keys for the callers "
+            "(signaal-serve keys create), put a proxy that speaks TLS before it, and add --allow-remote."
         )
     failures: list[Exception] = []
 
@@ -67,6 +68,8 @@ def api(
 
     source, tracing = _source(load_model_settings()), open_tracing(settings)
     application = create_app(source, settings, on_load_failure=end, tracing=tracing)
+    if application.state.guard is not None and not application.state.guard.store.all():
+        _say("There are no keys yet, so nobody is let in. Make one: signaal-serve keys create NAME --scope score")
     listening = _listen(settings.host, settings.port)
     application.state.outbox.open()  # a folder that cannot be used is told now, not at the first feedback
     host, port = listening.getsockname()[:2]
@@ -96,6 +99,23 @@ def _source(settings: ModelSettings) -> Source:
     return Source(where=functools.partial(where, settings), open_at=lambda place: open_at(place, settings))
 
 
+@app.command()
+def prepare() -> None:
+    """Fetch and build what the models of a server need, and end; with the same cache that server needs no network and no torch.
+
+    For whoever makes an image or a machine, and after an alias was moved. Which models: SIGNAAL_BUNDLE and SIGNAAL_SERVE_MODELS;
+    where to: SIGNAAL_CACHE_DIR. To build a graph takes a minute or two and 5 GB of memory.
+    """
+    settings = load_model_settings()
+    for alias in load_settings().models.split(","):
+        place = where(settings, alias)
+        if place is None:
+            _say(f"No model is called {alias}.")
+            continue
+        identity = open_at(place, settings).identity
+        _say(f"{identity.name} {identity.version} ({alias}) is prepared in {settings.cache_dir}.")
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """Take the address before anything slow is done, so that one in use is told at once."""
     try:
@@ -108,13 +128,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(
             f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --host or --port."
         ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @app.command()

@@ -15,8 +15,19 @@ from pydantic import BaseModel
 
 from serving.answers import LineOut
 from serving.body import score_request_schema
+from serving.keys.admission import scope_of
 from serving.problem_document import MEDIA_TYPE, LineProblem, Problem
-from serving.problems import INVALID, UNEXPECTED, Kind, problem_of
+from serving.problems import (
+    INVALID,
+    KEYS_UNAVAILABLE,
+    MISSING_SCOPE,
+    NO_VALID_KEY,
+    QUOTA_USED_UP,
+    TOO_MANY_REQUESTS,
+    UNEXPECTED,
+    Kind,
+    problem_of,
+)
 from serving.settings import ServingSettings
 from serving.stream import MEDIA_TYPE as NDJSON
 from serving.stream import stream_line_schema
@@ -70,6 +81,26 @@ HEADERS: dict[str, Any] = {
         "example": "Tue, 25 Nov 2025 09:10:00 GMT",
     },
 }
+LIMITS: dict[str, Any] = {
+    "RateLimit-Policy": {
+        "description": "The limits of your key, where it has some (draft-ietf-httpapi-ratelimit-headers-11).",
+        "schema": {"type": "string"},
+        "example": '"ads-per-minute";q=600;qu="ads";w=60, "ads-per-day";q=20000;qu="ads";w=86400',
+    },
+    "RateLimit": {
+        "description": "What is left of them: `r` ads for the next `t` seconds.",
+        "schema": {"type": "string"},
+        "example": '"ads-per-minute";r=536;t=7, "ads-per-day";r=19936;t=43200',
+    },
+}
+CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "What is missing (RFC 6750).",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="signaal", error="insufficient_scope", scope="score"',
+    }
+}
+KEY = {"type": "http", "scheme": "bearer", "description": "A key, made by `signaal-serve keys create`: `sgnl_<id>_<secret>`."}
 PARAMETER = {
     "name": "X-Request-ID",
     "in": "header",
@@ -118,7 +149,7 @@ def _complete(document: dict[str, Any], settings: ServingSettings) -> None:
     _add(schemas, "StreamLine", stream_line_schema(settings))
     for model in (LineOut, LineProblem, Problem):
         _add(schemas, model.__name__, _schema_of(model))
-    components["headers"] = HEADERS
+    components["headers"] = {**HEADERS, **LIMITS, **CHALLENGE}
     components["parameters"] = {"RequestId": PARAMETER}
     document["tags"] = [
         {"name": "scoring", "description": "Ads in, scores out."},
@@ -126,11 +157,13 @@ def _complete(document: dict[str, Any], settings: ServingSettings) -> None:
         {"name": "facts", "description": "What is scored, by which model, and how well."},
         {"name": "health", "description": "For those who keep it running."},
     ]
-    for operation in _operations(document):
+    components["securitySchemes"] = {"key": KEY}
+    for path, operation in _operations(document):
         responses = operation["responses"]
         if "HTTPValidationError" in str(responses.get("422")):  # FastAPI's own form of an error is not used here
             responses["422"] = problems(INVALID)[422]
         responses.update({str(status): answer for status, answer in problems(UNEXPECTED).items()})
+        _say_key(path, operation, demanded=settings.wants_keys)
         operation.setdefault("parameters", []).append(REQUEST_ID)
         for answer in responses.values():
             answer["headers"] = {**answer.get("headers", {}), **_headers("X-Request-ID")}
@@ -148,9 +181,31 @@ def _add_examples(operation: dict[str, Any]) -> None:
                 media["example"] = example[name]
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document["paths"].values():
-        yield from path.values()
+def _say_key(path: str, operation: dict[str, Any], *, demanded: bool) -> None:
+    """Which scope an operation wants, and what is answered without; where no key is demanded, it may be left out."""
+    if (wanted := scope_of(path)) is None:
+        return
+    operation["security"] = [{"key": [wanted]}] if demanded else [{"key": [wanted]}, {}]
+    if not demanded:
+        return
+    responses, is_scoring = operation["responses"], "scoring" in operation["tags"]
+    kinds = (NO_VALID_KEY, MISSING_SCOPE, KEYS_UNAVAILABLE, *((TOO_MANY_REQUESTS, QUOTA_USED_UP) if is_scoring else ()))
+    for status, answer in problems(*kinds).items():
+        known = responses.setdefault(str(status), answer)
+        if known is not answer:  # another reason for the same status
+            known["description"] += f" {answer['description']}"
+            known["content"][MEDIA_TYPE]["examples"] |= answer["content"][MEDIA_TYPE]["examples"]
+    for status in ("401", "403"):
+        responses[status]["headers"] = _headers(*CHALLENGE)
+    if is_scoring:
+        for status in ("200", "429"):
+            responses[status]["headers"] = {**responses[status].get("headers", {}), **_headers(*LIMITS)}
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            yield path, operation
 
 
 def _headers(*names: str) -> dict[str, Any]:

@@ -32,6 +32,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # The page needs none of these, so nothing that got into it can have them either.
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), display-capture=(), payment=(), usb=(), serial=(), hid=()",
 }
 
 
@@ -64,8 +66,8 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
-                for name, value in HEADERS.items():
-                    headers[name] = value
+                headers.update(HEADERS)
+                headers.update(scope["state"].get("answer_headers", {}))
                 # An answer holds words of an ad: no cache may keep it. The page's own files may be checked and reused.
                 headers["Cache-Control"] = "no-cache" if _is_page(scope) else "no-store"
             await send(message)

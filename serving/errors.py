@@ -55,3 +55,11 @@ class LineFullError(ServingError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class KeyStoreError(ServingError):
+    """The database of keys cannot be used."""
+
+
+class UnknownKeyError(ServingError):
+    """There is no such key, or it is at its end."""

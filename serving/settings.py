@@ -1,16 +1,23 @@
-"""Settings of this room, from the environment (``SIGNAAL_SERVE_*``)."""
+"""Settings of this room, from the environment (``SIGNAAL_SERVE_*``), and from files where they are secrets."""
 
+import ipaddress
+import os
+import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.settings import ModelSettings
 from serving.errors import SettingsError
 
 PREFIX = "SIGNAAL_SERVE_"
+SECRETS_DIR = "SIGNAAL_SECRETS_DIR"
+"""Names a folder with one file a setting, called as its variable in small letters; the variable itself wins. So that a password
+need not be in the environment, where every child process and `inspect` shows it."""
 
 
 class ServingSettings(BaseSettings):
@@ -20,9 +27,24 @@ class ServingSettings(BaseSettings):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on. Other than loopback only with --allow-remote: there is no sign-in yet.",
+        description="Address to listen on. Other than loopback only with --allow-remote, and then callers need keys.",
     )
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    auth: Literal["off", "keys"] | None = Field(
+        default=None,
+        description="Whether callers need a key: 'keys', or 'off', which is refused beyond loopback. When not set: off on "
+        "loopback, keys elsewhere.",
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///signaal-serve.db"),
+        description="Database of keys and daily quotas: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE (needs "
+        "signaal[postgres]).",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose pages may call the API from a browser, with commas, such as https://desk.example.org; none "
+        "by default.",
+    )
     max_ads: int = Field(default=64, ge=1, description="Most ads in one request.")
     max_characters: int = Field(
         default=20_000, ge=1, description="Longest text in characters (Unicode code points), in requests and in files."
@@ -103,16 +125,48 @@ class ServingSettings(BaseSettings):
         default="refuse", description="Whether feedback may bring a note in free words, which is then stored."
     )
 
+    @field_validator("auth")
+    @classmethod
+    def _open_on_loopback_only(cls, auth: str | None, info: ValidationInfo) -> str | None:
+        host = info.data.get("host")
+        if auth == "off" and host is not None and not is_loopback(host):
+            said = "{host} can be reached by other machines, so callers need keys; 'off' is for loopback only"
+            raise PydanticCustomError("open_to_all", said, {"host": host})
+        return auth
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, given: object) -> object:
+        origins = [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
+        for one in origins if isinstance(origins, list | tuple) else ():
+            if not re.fullmatch(r"https?://[^/?#\s*]+", str(one)):
+                said = "an origin is a scheme and a host, such as https://desk.example.org, without a path or *"
+                raise PydanticCustomError("not_an_origin", said)
+        return origins
+
+    @property
+    def wants_keys(self) -> bool:
+        """Whether callers need a key."""
+        return self.auth == "keys" or (self.auth is None and not is_loopback(self.host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 def load_settings(**overrides: object) -> ServingSettings:
     """Read the settings; ``overrides`` (from the command line) win over the environment, ``None`` means not given.
 
     Raises:
-        SettingsError: a value cannot be used; the message names the variable.
+        SettingsError: a value cannot be used, or there is no folder of secrets; the message names the variable.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return ServingSettings(**given)  # type: ignore[arg-type]
+        return ServingSettings(_secrets_dir=_secrets_dir(), **given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise _bad_value(error, PREFIX, given) from error
 
@@ -124,9 +178,18 @@ def load_model_settings() -> ModelSettings:
         SettingsError: a value cannot be used; the message names the variable.
     """
     try:
-        return ModelSettings()
+        return ModelSettings(_secrets_dir=_secrets_dir())
     except ValidationError as error:
         raise _bad_value(error, "SIGNAAL_", ()) from error
+
+
+def _secrets_dir() -> Path | None:
+    named = os.environ.get(SECRETS_DIR)
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise SettingsError(f"{SECRETS_DIR}: there is no folder {named}. Mount it, or unset the variable.")
+    return Path(named)
 
 
 def _bad_value(error: ValidationError, prefix: str, given: Collection[str]) -> SettingsError:

@@ -27,6 +27,7 @@ from serving.errors import (
     UnknownModelError,
 )
 from serving.fleet import Fleet
+from serving.keys.allowance import Allowance, spending
 from serving.problem_document import FieldError, LineProblem
 from serving.problems import INVALID, UNEXPECTED, UNSCORABLE, ProblemError, problem_of
 from serving.records import Columns, ad_from_json
@@ -55,6 +56,7 @@ class StreamOptions:
     max_line_bytes: int
     in_flight: int
     idle_seconds: float
+    allowance: Allowance | None = None
 
 
 class ScoreStream(Response):
@@ -167,9 +169,13 @@ class _Exchange:
             note_problem(UNSCORABLE.slug)
             return _line(LineProblem(line=number, problem=problem_of(UNSCORABLE, str(error))))
         try:
-            model, score = await self._score(ad)
+            async with spending(self._options.allowance, 1, wait_until=self._stopping):
+                model, score = await self._score(ad)
         except (NotReadyError, UnknownModelError):
             raise  # ends the stream; the caller sees that it was cut off
+        except ProblemError as error:  # of the key or its quota
+            note_problem(error.kind.slug)
+            return _line(LineProblem(line=number, problem=problem_of(error.kind, error.detail)))
         except Exception as error:
             note_problem(UNEXPECTED.slug)
             # The message may hold the text; the kind does not.
@@ -227,6 +233,7 @@ async def read_stream_options(
         max_line_bytes=settings.stream_max_line_bytes,
         in_flight=settings.stream_in_flight,
         idle_seconds=settings.body_idle_seconds,
+        allowance=request.state.allowance,
     )
 
 

@@ -1,8 +1,12 @@
 """Shared parts, all real: the base encoder, a small network trained for a few steps, its bundle, its MLflow store."""
 
+import hashlib
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -49,17 +53,49 @@ def base_folder(model_settings: ModelSettings) -> Path:
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSettings, base_folder: Path) -> SmallRun:
-    folder = tmp_path_factory.mktemp("small-run")
+    """Made once for a state of the code, and kept in the user's cache; each session has its own copy of the MLflow store."""
+    kept = model_settings.cache_dir / "tests"
+    done = kept / f"{_state_of_the_code()}.json"
+    if not done.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        result = _make(Path(mkdtemp(prefix="small-run-", dir=kept)), model_settings)  # MLflow remembers where: never moved
+        facts = {"bundle": str(result.bundle.folder), "version": result.registered_version, "report": str(result.report)}
+        done.write_text(json.dumps(facts), encoding="utf-8")
+    facts = json.loads(done.read_text(encoding="utf-8"))
+    report = Path(facts["report"])
+    figures = json.loads((report.parent / "report.json").read_text(encoding="utf-8"))
+    bundle = open_bundle(Path(facts["bundle"]))
+    result = RunResult(bundle, facts["version"], report, figures["figures"], figures["baselines"])
+    made, folder = bundle.folder.parents[1], tmp_path_factory.mktemp("small-run")
+    shutil.copyfile(made / "mlflow.db", folder / "mlflow.db")
+    return SmallRun(result, made / "data" / "corpus.jsonl", folder, _with_store(model_settings, folder))
+
+
+def _make(folder: Path, model_settings: ModelSettings) -> RunResult:
     corpus = [item.example for item in read_corpus(corpus_paths())]
     data = folder / "data" / "corpus.jsonl"
     some = [e for e in corpus if e.split == "train"][::4] + [e for e in corpus if e.split != "train"][::8]
     write_examples(some, data)
-    settings = model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{folder}/mlflow.db", "bundle": "auto"})
     training = TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        result = run(training, settings)
-    return SmallRun(result, data, folder, settings)
+        return run(training, _with_store(model_settings, folder))
+
+
+def _with_store(model_settings: ModelSettings, folder: Path) -> ModelSettings:
+    return model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{folder}/mlflow.db", "bundle": "auto"})
+
+
+def _state_of_the_code() -> str:
+    """Digest of what decides the small run."""
+    root = Path(__file__).parents[1]
+    files = [root / "constraints.txt", Path(__file__), *corpus_paths()]
+    for room in ("models", "training"):
+        files += [file for file in (root / room).rglob("*") if file.suffix in {".py", ".yaml", ".md", ".html"}]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:32]
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,15 @@ const NUMBER = new Intl.NumberFormat("en");
 let facts = null; // names, definitions and limits of the loaded model
 let shown = null; // the text that the results are of
 let busy = false;
+let key = ""; // only here: never in a cookie or the browser's storage
+let keyGiven = () => {}; // goes on where a key was missing
 
 /** Ask the API; throws a problem document. */
-async function ask(address, options) {
+async function ask(address, options = {}) {
   let answer;
   try {
-    answer = await fetch(address, { cache: "no-store", credentials: "omit", ...options });
+    const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    answer = await fetch(address, { cache: "no-store", credentials: "omit", ...options, headers });
   } catch {
     throw { title: "The service does not answer", detail: "Is it running? Try again in a moment." };
   }
@@ -29,9 +32,20 @@ async function ask(address, options) {
     throw { title: "The service gave no usable answer", detail: `HTTP status ${answer.status}.` };
   }
   if (answer.ok) return content;
+  if (answer.status === 401 || answer.status === 403) askForKey(content.detail);
   const again = answer.headers.get("Retry-After");
   if (again) content.detail += ` Try again in ${again} seconds.`;
   throw content;
+}
+
+/** Show the field for a key; `refusal` says what is wrong with the one that was given. */
+function askForKey(refusal) {
+  byId("key-hint").textContent = key
+    ? refusal
+    : "This service asks for a key. It is kept in this page alone, and gone when you close or reload it.";
+  byId("key-form").hidden = false;
+  if (key) byId("key").focus();
+  for (const link of document.querySelectorAll(".needs-key")) link.hidden = true; // a link brings no key
 }
 
 function ready(state, words) {
@@ -70,7 +84,11 @@ async function meetModel() {
     } catch (problem) {
       if (!problem.title) throw problem;
       ready("waiting", problem.status === 503 ? "The model is being loaded…" : problem.title);
-      await new Promise((resolve) => setTimeout(resolve, 2000));
+      // Only a person can mend what is wrong with a key; anything else may pass by itself.
+      await new Promise((resolve) => {
+        keyGiven = resolve;
+        if (problem.status !== 401 && problem.status !== 403) setTimeout(resolve, 2000);
+      });
     }
   }
 }
@@ -177,6 +195,15 @@ function goToLabel(mark) {
   if (item) bringIntoView(item);
 }
 
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key = byId("key").value.replace(/[^\x21-\x7e]/g, ""); // fetch refuses other characters in a header
+  byId("key").value = "";
+  byId("key-form").hidden = true;
+  text.focus();
+  dropProblem();
+  keyGiven();
+});
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   score();

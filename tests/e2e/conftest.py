@@ -65,9 +65,10 @@ def telling(scorer: Scorer, evidence_threshold: float) -> Scorer:
 
 
 @contextmanager
-def serving(scorer: Scorer) -> Iterator[str]:
+def serving(scorer: Scorer, **settings: str) -> Iterator[str]:
     """A uvicorn server on a free port; gives its address once the model has scored its probe text."""
-    config = uvicorn.Config(create_app(only(lambda: scorer), load_settings(port=0)), port=0, log_config=None)
+    application = create_app(only(lambda: scorer), load_settings(port=0, **settings))
+    config = uvicorn.Config(application, port=0, log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

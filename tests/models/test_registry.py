@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 
 import mlflow
@@ -14,7 +15,7 @@ from tests.conftest import SmallRun
 def test_without_a_store_the_released_model_is_used(tmp_path: Path) -> None:
     settings = ModelSettings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/none.db")
     assert where(settings) == "released"
-    assert bundle_at("released", settings).folder == RELEASED
+    assert bundle_at("released", settings, tmp_path).folder == RELEASED
     assert where(settings, "challenger") is None
     assert not (tmp_path / "none.db").exists()
 
@@ -25,6 +26,16 @@ def test_the_champion_is_found_once_it_is_promoted(small_run: SmallRun) -> None:
     promote(version, small_run.settings)
     assert where(small_run.settings) == f"models:/signaal/{version}"
     assert open_scorer(small_run.settings).identity == small_run.result.bundle.identity
+
+
+def test_a_scorer_from_the_registry_leaves_nothing_on_the_disk(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(small_run.result.registered_version, small_run.settings)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    scorer = open_scorer(small_run.settings)
+    assert not list(tmp_path.iterdir())
+    assert scorer.score(["Cat lost near the station."])
 
 
 def test_an_alias_can_be_another_than_champion(small_run: SmallRun) -> None:

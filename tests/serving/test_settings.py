@@ -34,3 +34,28 @@ def test_the_documentation_lists_every_setting_with_its_description(settings: ty
     rows = dict(re.findall(r"^\| `(\w+)` \| `.*?` \| (.*) \|$", document, re.MULTILINE))
     for name, field in settings.model_fields.items():
         assert rows[prefix + name.upper()] == field.description
+
+
+def test_keys_are_demanded_beyond_loopback_and_where_they_are_asked_for() -> None:
+    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+        assert not load_settings(host=host).wants_keys
+        assert load_settings(host=host, auth="keys").wants_keys
+        assert not load_settings(host=host, auth="off").wants_keys
+    for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
+        assert load_settings(host=host).wants_keys
+        with pytest.raises(SettingsError, match=r"^--auth: .* can be reached by other machines"):
+            load_settings(host=host, auth="off")
+
+
+def test_origins_are_named_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().cors_origins == ()
+    monkeypatch.setenv("SIGNAAL_SERVE_CORS_ORIGINS", "https://desk.example.org, http://localhost:3000")
+    assert load_settings().cors_origins == ("https://desk.example.org", "http://localhost:3000")
+    for wrong in ("*", "desk.example.org", "https://*.example.org", "https://desk.example.org/", "null"):
+        monkeypatch.setenv("SIGNAAL_SERVE_CORS_ORIGINS", wrong)
+        with pytest.raises(SettingsError, match=r"^SIGNAAL_SERVE_CORS_ORIGINS: an origin is"):
+            load_settings()
+
+
+def test_the_address_of_the_database_is_not_shown_with_the_settings() -> None:
+    assert "geheim" not in repr(load_settings(database_url="postgresql://desk:geheim@db/keys"))

@@ -1,0 +1,207 @@
+"""Limits a minute and a day, as a caller meets them."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from models.runtime import Scorer
+from serving import stream as stream_module
+from serving.errors import LineStoppedError
+from serving.keys import guard as guard_module
+from serving.keys.allowance import Allowance, spending
+from serving.keys.store import KeyStore, Scope
+from tests.serving.conftest import Fussy, GatedRunner
+from tests.serving.keys.conftest import bearer, shown
+
+OpenKeyed = Callable[..., TestClient]
+OpenClient = Callable[..., TestClient]
+
+SCORE = {Scope.SCORE}
+
+
+def today_used(store: KeyStore, key_id: str) -> int:
+    return store.used(key_id, datetime.now(UTC).date())
+
+
+def ask(client: TestClient, token: str, ads: int = 1) -> httpx.Response:
+    body = {"ads": [{"id": str(i), "text": f"Ad {i}"} for i in range(ads)], "indicators": ["debt_or_fees"], "evidence": False}
+    answer: httpx.Response = client.post("/v1/score", json=body, headers=bearer(token))
+    return answer
+
+
+def stream(client: TestClient, token: str, lines: int) -> list[dict[str, Any]]:
+    body = b"\n".join(json.dumps({"text": f"Ad {i}"}).encode() for i in range(lines))
+    query = "?indicators=debt_or_fees&evidence=false"
+    answer = client.post(
+        f"/v1/score/stream{query}", content=body, headers={"Content-Type": "application/x-ndjson", **bearer(token)}
+    )
+    assert answer.status_code == 200, answer.text
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_a_key_without_limits_hears_of_none(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    _, token = sqlite_store.create("desk", SCORE)
+    answer = ask(keyed(), token, 64)
+    assert answer.status_code == 200
+    assert not {"ratelimit", "ratelimit-policy"} & set(answer.headers)
+
+
+def test_each_ad_counts_and_too_many_a_minute_are_told_when_to_come_back(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    _, token = sqlite_store.create("desk", SCORE, ads_per_minute=12)
+    client = keyed()
+    first = ask(client, token, 10)
+    assert first.status_code == 200
+    assert first.headers["ratelimit-policy"] == '"ads-per-minute";q=12;qu="ads";w=60'
+    assert first.headers["ratelimit"].startswith('"ads-per-minute";r=2;t=')
+    refused = ask(client, token, 10)
+    assert (refused.status_code, refused.headers["content-type"]) == (429, "application/problem+json")
+    assert refused.json()["type"] == "urn:signaal:problem:too-many-requests"
+    wait = int(refused.headers["retry-after"])
+    assert 1 <= wait <= 40
+    assert refused.headers["ratelimit"] == f'"ads-per-minute";r=2;t={wait}', "the draft wants both to say the same moment"
+    assert ask(client, token, 2).status_code == 200, "what is left may be had"
+
+
+def test_a_days_quota_is_refused_whole_and_told_until_midnight(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=1000, ads_per_day=10)
+    client = keyed()
+    assert '"ads-per-day";r=2;t=' in ask(client, token, 8).headers["ratelimit"]
+    refused = ask(client, token, 3)
+    assert refused.status_code == 429
+    assert refused.json()["type"] == "urn:signaal:problem:quota-used-up"
+    assert "2 are left" in refused.json()["detail"]
+    assert 0 < int(refused.headers["retry-after"]) <= 86_400
+    assert '"ads-per-day";r=2;t=' in refused.headers["ratelimit"]
+    assert '"ads-per-minute";r=992;' in refused.headers["ratelimit"], "what was refused costs nothing"
+    assert ask(client, token, 2).status_code == 200
+    assert today_used(sqlite_store, made.id) == 10
+
+
+def test_a_quota_holds_when_the_server_starts_again(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    _, token = sqlite_store.create("desk", SCORE, ads_per_day=10)
+    assert ask(keyed(), token, 8).status_code == 200
+    assert ask(keyed(), token, 8).status_code == 429
+    assert ask(keyed(), token, 2).status_code == 200
+
+
+def test_only_scoring_is_limited(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=1, ads_per_day=1)
+    client = keyed()
+    for _ in range(3):
+        answer = client.get("/v1/model", headers=bearer(token))
+        assert answer.status_code == 200
+        assert "ratelimit" not in answer.headers
+        assert '"ads-per-day";q=1' in answer.headers["ratelimit-policy"]
+    assert client.post("/v1/score", json={"ads": []}, headers=bearer(token)).status_code == 422
+    assert today_used(sqlite_store, made.id) == 0
+
+
+def test_what_was_not_scored_is_given_back(
+    open_client: OpenClient, eager_scorer: Scorer, sqlite_store: KeyStore, tmp_path: Any
+) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=1000, ads_per_day=100)
+    client = open_client(
+        lambda: Fussy(eager_scorer, lambda text: text == "Ad 1"), auth="keys", database_url=f"sqlite:///{tmp_path}/keys.db"
+    )
+    assert ask(client, token, 5).status_code == 500
+    assert today_used(sqlite_store, made.id) == 0
+    assert '"ads-per-minute";r=999;' in ask(client, token, 1).headers["ratelimit"]
+    assert today_used(sqlite_store, made.id) == 1
+
+
+def test_who_is_told_that_the_line_is_full_pays_nothing(
+    open_client: OpenClient, gated_scorer: Scorer, gated: GatedRunner, sqlite_store: KeyStore, tmp_path: Any
+) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_day=100)
+    client = open_client(lambda: gated_scorer, auth="keys", database_url=f"sqlite:///{tmp_path}/keys.db", max_waiting_ads=4)
+    gated.shut()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, client, token, 4)
+        assert gated.inside.wait(30)
+        busy = ask(client, token, 4)
+        gated.gate.set()
+        assert busy.status_code == 503
+        assert '"ads-per-day";r=96;' in busy.headers["ratelimit"]
+        assert waiting.result(30).status_code == 200
+    assert today_used(sqlite_store, made.id) == 4
+
+
+def test_a_stream_waits_for_its_minute_and_every_line_is_scored(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=600, ads_per_day=5000)
+    client = keyed()
+    assert ask(client, token, 64).status_code == 200
+    guard = client.app.state.guard  # type: ignore[attr-defined]
+    guard.bucket_of(made).take(530)
+    began = time.monotonic()
+    lines = stream(client, token, 20)
+    assert [one["line"] for one in lines] == list(range(1, 21))
+    assert all("indicators" in one for one in lines)
+    assert time.monotonic() - began > 1.0, "six were left, and ten come back a second"
+    assert today_used(sqlite_store, made.id) == 84
+
+
+def test_a_stream_that_waits_for_its_minute_does_not_hold_up_the_end_of_the_service(
+    keyed: OpenKeyed, sqlite_store: KeyStore
+) -> None:
+    _, token = sqlite_store.create("desk", SCORE, ads_per_minute=1)
+    state = keyed().app.state  # type: ignore[attr-defined]
+
+    async def scene() -> None:
+        allowance = Allowance(state.guard, shown(token))
+        async with spending(allowance, 1):
+            pass
+        waiting = asyncio.create_task(spending(allowance, 1, state.stopping).__aenter__())
+        await asyncio.sleep(0.7)
+        assert not waiting.done()
+        state.stopping.set()
+        with pytest.raises(LineStoppedError):
+            await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(scene())
+
+
+def test_a_stream_says_line_by_line_that_the_day_is_over(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_day=3)
+    lines = stream(keyed(), token, 5)
+    assert sum("indicators" in one for one in lines) == 3
+    assert {one["problem"]["type"] for one in lines if "problem" in one} == {"urn:signaal:problem:quota-used-up"}
+    assert today_used(sqlite_store, made.id) == 3
+
+
+def test_a_line_that_cannot_be_scored_costs_nothing(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_day=3)
+    headers = {"Content-Type": "application/x-ndjson", **bearer(token)}
+    answer = keyed().post("/v1/score/stream", content=b'nonsense\n{"text": " "}\n{"text": "Ad"}', headers=headers)
+    assert [("problem" in json.loads(line)) for line in answer.text.splitlines()] == [True, True, False]
+    assert today_used(sqlite_store, made.id) == 1
+
+
+def test_a_revoked_key_ends_a_stream_that_runs(keyed: OpenKeyed, sqlite_store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "GOOD_FOR_SECONDS", 0.0)
+    monkeypatch.setattr(stream_module, "LOOK_SECONDS", 30.0)  # httpx cannot take up a body again that a look broke off
+    made, token = sqlite_store.create("desk", SCORE, ads_per_day=10)
+    client = keyed()
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield b'{"text": "Ad 1"}\n'
+        while today_used(sqlite_store, made.id) == 0:
+            await asyncio.sleep(0.01)
+        sqlite_store.revoke(made.id)
+        yield b'{"text": "Ad 2"}\n'
+
+    async def scene() -> httpx.Response:
+        headers = {"Content-Type": "application/x-ndjson", **bearer(token)}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(client.app), base_url="http://test") as caller:
+            return await caller.post("/v1/score/stream", content=lines(), headers=headers)
+
+    before, after = (json.loads(line) for line in asyncio.run(scene()).text.splitlines())
+    assert "indicators" in before
+    assert after["problem"]["type"] == "urn:signaal:problem:no-valid-key"
