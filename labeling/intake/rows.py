@@ -34,8 +34,12 @@ def _as_text(value: object) -> object:
 
 
 def _readable(text: str) -> str:
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise ValueError("holds characters that are no text (NUL or half of a surrogate pair, or it is not UTF-8)")
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair, or is not UTF-8") from None
+    if b"\0" in encoded:
+        raise ValueError("holds a NUL character")
     if not text.strip():
         raise ValueError("is blank")
     return text
