@@ -1,7 +1,7 @@
 """A Label Studio ML backend: teams who stay with Label Studio get Signaal's suggestions in it.
 
 The protocol is the one that Label Studio's ``ml/api_connector.py`` speaks (read in 1.23.2, and tested with it running):
-``GET /health``, ``POST /setup`` when a project connects, ``POST /predict`` with tasks, ``GET /versions``. Nothing is kept and no
+``GET /health``, ``POST /setup`` when a project connects, ``POST /predict`` with tasks, ``GET /versions``, ``POST /webhook``. Nothing is kept and no
 text is logged or sent back; a project must use the interface of ``label_studio.config_xml``.
 """
 
@@ -59,6 +59,11 @@ def create_app(scorer: Scorer) -> FastAPI:
     @app.get("/versions")
     def versions() -> dict[str, list[str]]:
         return {"versions": [model]}
+
+    @app.post("/webhook")
+    def webhook() -> dict[str, str]:
+        # Label Studio tells here that annotations changed, and wants training; a model is trained from exports.
+        return {"status": "ignored"}
 
     @app.post("/predict")
     def predict(body: Predict) -> dict[str, list[dict[str, Any]]]:

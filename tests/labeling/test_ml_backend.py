@@ -41,6 +41,7 @@ def test_label_studio_finds_it_up_and_learns_the_model(client: TestClient) -> No
     answer = client.post("/setup", json=body)
     assert answer.status_code == 200
     assert answer.json()["model_version"].startswith("signaal small")
+    assert client.post("/webhook", json={"action": "START_TRAINING"}).json() == {"status": "ignored"}
     assert client.get("/versions").json()["versions"] == [answer.json()["model_version"]]
 
 

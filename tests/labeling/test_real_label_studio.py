@@ -75,9 +75,9 @@ def test_it_takes_the_interface_and_gives_back_the_annotations_it_was_given(clie
     assert back.model_copy(update={"saved_at": None}) == annotation
 
 
-def test_it_connects_the_backend_and_stores_its_suggestions(client: httpx.Client, project: int, scorer: Scorer) -> None:
+def test_it_connects_the_backend_and_stores_its_suggestions(client: httpx.Client, project: int, released_scorer: Scorer) -> None:
     client.post(f"/api/projects/{project}/import", json=to_tasks([AD, AD.model_copy(update={"id": "ad-2"})], taxonomy=TAXONOMY))
-    with backend(scorer) as url:
+    with backend(released_scorer) as url:
         answer = client.post("/api/ml/", json={"project": project, "url": url, "title": "Signaal"})
         assert answer.status_code == 201, answer.text
         assert client.get(f"/api/ml/{answer.json()['id']}").json()["state"] == "CO"
@@ -93,7 +93,7 @@ def test_it_connects_the_backend_and_stores_its_suggestions(client: httpx.Client
             if len(predictions) == 2:
                 break
             time.sleep(1)
-    assert [p["model_version"] for p in predictions] == [model_name(scorer)] * 2
+    assert [p["model_version"] for p in predictions] == [model_name(released_scorer)] * 2
     for prediction in predictions:
         names = {result["from_name"] for result in prediction["result"]}  # type: ignore[attr-defined]
         assert names >= {"labels", "document_type"}
