@@ -76,13 +76,14 @@ def final_example(
     *,
     text: str,
     language: str,
-    group: str,
+    group: str | None,
     taxonomy: Taxonomy,
     source: str = "",
 ) -> FinalExample:
     """The example of an ad: what the adjudicator said, or else what the annotators agree on.
 
-    A label that some annotator saw and that is finally absent is a hard negative: it looked like one.
+    A label that some annotator saw and that is finally absent is a hard negative: it looked like one. Without a group the text
+    itself is the scenario, so that the same text twice is never in two splits.
 
     Raises:
         ExportError: the ad is not settled, or a label of the taxonomy was judged by nobody.
@@ -95,7 +96,7 @@ def final_example(
     if missing := [label for label in taxonomy.label_ids if label not in labels]:
         raise ExportError(f"Ad {agreed.ad_id}: nobody judged {', '.join(missing)}; left as they are they would count as absent.")
     spans = agreed.spans if adjudication is None else adjudication.spans
-    scenario = f"ads-{group}"
+    scenario = f"ads-{group or hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return FinalExample(
         id=agreed.ad_id,
         text=text,

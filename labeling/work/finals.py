@@ -94,7 +94,7 @@ def _example(ad: Ad, taxonomy: Taxonomy) -> FinalExample:
         decision,
         text=ad.text,
         language=ad.language,
-        group=str(ad.group_id or ad.number),
+        group=None if ad.group_id is None else str(ad.group_id),
         taxonomy=taxonomy,
         source=ad.source,
     )

@@ -26,8 +26,9 @@ def opinion(annotator: str, *present: str, ad_id: str = "ad-1", document_type: s
     return Annotation(ad_id=ad_id, annotator=annotator, labels=labels, spans=spans, document_type=document_type)
 
 
-def example(agreed: Consensus, adjudication: Annotation | None = None, group: str = "ad-1") -> FinalExample:
-    return final_example(agreed, adjudication, text=TEXT, language="en", group=group, taxonomy=TAXONOMY, source="crawl")
+def example(agreed: Consensus, adjudication: Annotation | None = None, group: str | None = "ad-1") -> FinalExample:
+    text = TEXT if group is None else f"{TEXT} ({group})"
+    return final_example(agreed, adjudication, text=text, language="en", group=group, taxonomy=TAXONOMY, source="crawl")
 
 
 def examples(count: int) -> list[FinalExample]:
@@ -91,6 +92,11 @@ def test_another_label_is_another_export(tmp_path: Path) -> None:
     one = write_export(examples(2), tmp_path, taxonomy=TAXONOMY)
     other = [*examples(1), example(consensus([opinion("1", ad_id="ad-1")]))]
     assert write_export(other, tmp_path, taxonomy=TAXONOMY).digest != one.digest
+
+
+def test_the_same_text_twice_is_in_one_split_even_before_it_was_grouped() -> None:
+    twice = [example(consensus([opinion("1", ad_id=ad_id)]), group=None) for ad_id in ("ad-1", "ad-2")]
+    assert twice[0].scenario == twice[1].scenario
 
 
 def test_near_duplicates_share_a_split() -> None:
