@@ -39,9 +39,9 @@ def test_seeds_that_were_killed_in_the_second_go_on_there(
     store = model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
 
     def in_second(folder: Path) -> Path | None:
-        first_is_done = list(folder.glob("runs/report-*/report.html"))
-        found = [path for path in folder.glob("runs/checkpoints-*/checkpoint-2/trainer_state.json") if first_is_done]
-        return found[0] if found and len(list(folder.glob("runs/checkpoints-*"))) == 2 else None
+        done = {path.name.removeprefix("report-") for path in folder.glob("runs/report-*")}
+        found = folder.glob("runs/checkpoints-*/checkpoint-2/trainer_state.json")
+        return next((path for path in found if done and path.parts[-3].removeprefix("checkpoints-") not in done), None)
 
     killed_when(in_second, tmp_path / "signaal.yaml", tmp_path, {"SIGNAAL_MLFLOW_TRACKING_URI": store.mlflow_tracking_uri})
     (first_bundle,) = tmp_path.glob("runs/bundle-*")
