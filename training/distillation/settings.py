@@ -18,7 +18,7 @@ class DistillationSettings(BaseSettings):
     minutes: float | None = Field(
         default=None, gt=0, description="Fewer epochs where training would take longer than this on this machine."
     )
-    batch_size: int = Field(default=16, ge=1, description="Examples a step.")
+    batch_size: int = Field(default=8, ge=1, description="Examples a step.")
     encoder_lr: float = Field(default=3e-4, gt=0, description="Peak learning rate of the encoder's layers.")
     head_lr: float = Field(default=1e-3, gt=0, description="Peak learning rate of the heads.")
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of all trained weights.")
