@@ -1,8 +1,8 @@
 """A Label Studio ML backend: teams who stay with Label Studio get Signaal's suggestions in it.
 
 The protocol is the one that Label Studio's ``ml/api_connector.py`` speaks (read in 1.23.2, and tested with it running):
-``GET /health``, ``POST /setup`` when a project connects, ``POST /predict`` with tasks, ``GET /versions``, ``POST /webhook``. Nothing is kept and no
-text is logged or sent back; a project must use the interface of ``label_studio.config_xml``.
+``GET /health``, ``POST /setup`` when a project connects, ``POST /predict`` with tasks, ``GET /versions``, ``POST /webhook``.
+Nothing is kept and no text is logged or sent back; a project must use the interface of ``label_studio.config_xml``.
 """
 
 from collections.abc import Mapping
