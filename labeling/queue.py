@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 Coverage = Mapping[tuple[str, str], float]
@@ -135,24 +136,21 @@ def _across_clusters(candidates: Sequence[Candidate], labelled: Mapping[int, int
 def _under_covered(candidates: Sequence[Candidate], coverage: Coverage, rng: Random) -> Iterator[Candidate]:
     """Greedy by what an ad is expected to add: the sum over its labels of probability by how many are covered already.
 
-    Each ad taken adds its probabilities to what is covered. That only ever lowers the worth of others, so a stale
-    worth is an upper bound and few are computed anew (lazy greedy, Minoux 1978).
+    Each ad taken adds its probabilities to what is covered in its language, and the ads of that language are weighed anew.
     """
-    covered = defaultdict(float, coverage)
-
-    def worth(candidate: Candidate) -> float:
-        return sum(p / (1 + covered[label, candidate.language]) for label, p in candidate.probabilities.items())
-
-    ordered = [c for c in _shuffled(candidates, rng) if c.probabilities]
-    heap = [(-worth(candidate), number) for number, candidate in enumerate(ordered)]
-    heapq.heapify(heap)
-    while heap:
-        stale, number = heap[0]
-        now = worth(ordered[number])
-        if now < -stale - 1e-12:
-            heapq.heapreplace(heap, (-now, number))
-            continue
-        heapq.heappop(heap)
-        for label, p in ordered[number].probabilities.items():
-            covered[label, ordered[number].language] += p
-        yield ordered[number]
+    scored = [c for c in _shuffled(candidates, rng) if c.probabilities]
+    labels = sorted({label for c in scored for label in c.probabilities})
+    probabilities = np.array([[c.probabilities.get(label, 0.0) for label in labels] for c in scored], dtype=np.float32)
+    worth = np.zeros(len(scored), dtype=np.float32)
+    places = {lang: np.array([i for i, c in enumerate(scored) if c.language == lang]) for lang in {c.language for c in scored}}
+    of_language = {language: probabilities[rows] for language, rows in places.items()}
+    covered = {lang: np.array([coverage.get((la, lang), 0.0) for la in labels], dtype=np.float32) for lang in places}
+    for language, rows in places.items():
+        worth[rows] = of_language[language] @ (1 / (1 + covered[language]))
+    for _ in scored:
+        best = int(worth.argmax())
+        yield scored[best]
+        language, worth[best] = scored[best].language, -np.inf
+        covered[language] += probabilities[best]
+        rows = places[language]
+        worth[rows] = np.where(np.isneginf(worth[rows]), -np.inf, of_language[language] @ (1 / (1 + covered[language])))
