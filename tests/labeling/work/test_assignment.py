@@ -283,7 +283,9 @@ def test_finding_the_next_ad_reads_no_table_from_end_to_end(sqlite_database: Dat
         selects = [(statement, values) for statement, values in asked if statement.startswith("SELECT")]
         connection = session.connection()
         plans = [
-            row[3] for statement, values in selects for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            row[3]
+            for statement, values in selects
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         ]
     assert any("ix_ad_queue" in step for step in plans)
     assert any("ix_assignment_lease" in step for step in plans)
