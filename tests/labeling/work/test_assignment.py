@@ -1,8 +1,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from labeling.errors import ClosedError, NotAllowedError, NotFoundError
 from labeling.opinion import Draft
@@ -269,6 +270,26 @@ def test_another_overlap_opens_and_closes_slots(database: Database) -> None:
     assert read_all(database, cas) == []
     with database.read() as session:
         assert set(session.scalars(select(Ad.state))) == {"agreed"}
+
+
+def test_finding_the_next_ad_reads_no_table_from_end_to_end(sqlite_database: Database) -> None:
+    add_ads(sqlite_database, 3)
+    ann = add_account(sqlite_database, "ann")
+    asked: list[tuple[str, Any]] = []
+    with sqlite_database.write() as session:
+        engine = session.get_bind()
+        event.listen(engine, "before_cursor_execute", lambda _c, _k, statement, values, *_: asked.append((statement, values)))
+        assert next_assignment(session, ann, NOW) is not None
+        selects = [(statement, values) for statement, values in asked if statement.startswith("SELECT")]
+        connection = session.connection()
+        plans = [
+            row[3]
+            for statement, values in selects
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+    assert any("ix_ad_queue" in step for step in plans)
+    assert any("ix_assignment_lease" in step for step in plans)
+    assert [step for step in plans if step.startswith("SCAN") and "ix_ad_queue" not in step and "CONSTANT" not in step] == []
 
 
 def test_a_closed_account_gets_no_ad(database: Database) -> None:
