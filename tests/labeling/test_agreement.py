@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import krippendorff
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeling.agreement import alpha, alpha_by_language, document_type_alpha, drift, nominal_alphas, span_f1
@@ -85,6 +85,7 @@ def test_the_interval_is_that_of_a_bootstrap_that_draws_ads_one_by_one() -> None
     assert agreement.low < agreement.alpha < agreement.high
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)).filter(lambda c: sum(c) > 1), min_size=2, max_size=12

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeling.annotation import Annotation
@@ -82,6 +82,7 @@ def test_what_is_no_set_of_opinions_is_refused(annotations: list[Annotation], pr
         consensus(annotations)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from("abc"), st.booleans()), min_size=1, max_size=6).flatmap(
         lambda opinions: st.tuples(st.just(opinions), st.permutations(range(len(opinions))))

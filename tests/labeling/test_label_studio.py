@@ -2,7 +2,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeling.annotation import Annotation
@@ -40,6 +40,7 @@ def annotated(draw: st.DrawFn) -> tuple[ExchangedAd, Annotation]:
     return ExchangedAd(id="ad-1", text=text, language="nl"), annotation
 
 
+@settings(deadline=None)
 @given(annotated())
 def test_what_goes_to_label_studio_comes_back_the_same(pair: tuple[ExchangedAd, Annotation]) -> None:
     ad, annotation = pair
@@ -47,6 +48,7 @@ def test_what_goes_to_label_studio_comes_back_the_same(pair: tuple[ExchangedAd, 
     assert from_tasks(tasks, TAXONOMY) == ([ad], [annotation], [])
 
 
+@settings(deadline=None)
 @given(annotated())
 def test_offsets_in_utf16_units_come_back_as_code_points(pair: tuple[ExchangedAd, Annotation]) -> None:
     """As older versions of Label Studio stored them. Where the words would fit as code points as well, code points win."""

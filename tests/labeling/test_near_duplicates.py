@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeling.corpus_files import corpus_paths, read_corpus
@@ -47,6 +47,7 @@ def test_ten_thousand_copies_are_not_compared_with_one_another() -> None:
     assert len(index._indexed) == 1
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_has_a_sketch_and_is_its_own_duplicate(text: str) -> None:
     assert len(sketch_of(text)) == 4 * PERMUTATIONS

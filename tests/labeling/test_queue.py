@@ -2,7 +2,7 @@ from random import Random
 from time import process_time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeling.queue import Candidate, Mixing, plan, uncertainty
@@ -49,6 +49,7 @@ def test_one_of_near_duplicates_is_enough() -> None:
     assert sorted(plan(ads, only("feedback_first"), Random(1))) == ["copy2", "other"]
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 1), st.floats(0.05, 1), st.integers())
 def test_each_strategy_has_its_share_at_every_place(diversity: float, feedback: float, seed: int) -> None:
     """Each ad suits one strategy alone, so the plan shows whose turn it was."""
@@ -77,6 +78,7 @@ CANDIDATES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(CANDIDATES, st.lists(st.sampled_from(ALL), max_size=3), st.integers())
 def test_a_plan_holds_each_group_once_and_is_the_same_again(ads: list[Candidate], strategies: list[str], seed: int) -> None:
     mixing = only(*strategies)
