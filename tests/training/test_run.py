@@ -54,6 +54,7 @@ def test_mlflow_has_parameters_figures_data_and_plots(small_run: SmallRun) -> No
 
 def test_the_registered_model_has_signature_and_example_and_no_pickle(small_run: SmallRun) -> None:
     mlflow.set_tracking_uri(small_run.settings.mlflow_tracking_uri)
+    mlflow.set_registry_uri(small_run.settings.mlflow_tracking_uri)
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/signaal/{small_run.result.registered_version}"))
     info = mlflow.models.get_model_info(str(folder))
     assert [column.name for column in info.signature.inputs] == ["text", "language"]
