@@ -130,9 +130,10 @@ def test_a_real_server_beyond_loopback_demands_a_key_and_notices_its_end(
     try:
         for _ in range(1200):
             assert server.poll() is None, log.read_text()
-            if "is ready." in log.read_text():
+            if "is ready as" in log.read_text():
                 break
             time.sleep(0.1)
+        assert "is ready as" in log.read_text()
         assert "no keys yet" in log.read_text()
         found = re.search(r"listens on http://0\.0\.0\.0:(\d+) ", log.read_text())
         assert found
