@@ -4,6 +4,7 @@ of its own; two encoder layers and few steps."""
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -32,9 +33,10 @@ class Desk:
         }
 
     def do(self, line: str, code: int = 0) -> str:
-        """A command; what it printed, on one line."""
+        """A command; what it printed, on one line. Its time on the wall and on the processor is told (``pytest -s``)."""
         program, _, rest = line.partition(" ")
         room = {"signaal-train": "training", "signaal-label": "labeling"}[program]
+        began, used = time.perf_counter(), _children_seconds()
         done = subprocess.run(
             [sys.executable, "-c", f"from {room}.cli import main; main()", *rest.split()],
             cwd=self.folder,
@@ -43,8 +45,14 @@ class Desk:
             check=False,
             text=True,
         )
+        print(f"{time.perf_counter() - began:7.1f} s, processor {_children_seconds() - used:6.1f} s: {line}", flush=True)
         assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
         return " ".join((done.stdout + done.stderr).split())
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.slow
