@@ -110,6 +110,7 @@ def part(sample: Sample, rows: Rows) -> Sample:
         characters=of(sample.characters),
         emoji_rate=of(sample.emoji_rate),
         unknown_rate=of(sample.unknown_rate),
+        disguised_rate=of(sample.disguised_rate),
         embeddings=of(sample.embeddings),
     )
 

@@ -39,7 +39,7 @@ def drift(
     """Compare two samples of scored ads. Exit code 0: no drift; 1: drift; 2: an error.
 
     Without texts it compares scores, shares of 'present', languages and document types; with texts in both files also
-    lengths, emoji, unknown tokens and embeddings. The report holds no text.
+    lengths, emoji, unknown tokens, disguises and embeddings. The report holds no text.
     """
     from training.drift.comparisons import Thresholds, compare
     from training.drift.report import write_drift_report

@@ -44,7 +44,9 @@ class Thresholds(BaseModel):
     """From where on a difference is drift; all of it is options of ``signaal-train drift``."""
 
     alpha: float = Field(default=0.01, ge=0, le=1, description="Adjusted p-value below which a difference is not chance.")
-    psi: float = Field(default=0.1, ge=0, description="PSI of scores, languages, document types, lengths, emoji, unknown tokens.")
+    psi: float = Field(
+        default=0.1, ge=0, description="PSI of scores, languages, document types, and of what is counted in texts."
+    )
     cohen_h: float = Field(default=0.2, ge=0, description="Cohen's h of a label's share of 'present' (1% to 5% is 0.25).")
     auc: float = Field(default=0.6, ge=0.5, le=1, description="AUC of a classifier that tells the two samples' embeddings apart.")
 
@@ -114,7 +116,7 @@ def _scores(reference: Sample, current: Sample) -> Iterator[Comparison]:
         if min(len(before), len(now)) < FEWEST:
             continue
         size = stability(np.digitize(before, edges), np.digitize(now, edges), BINS)
-        p = float(stats.ks_2samp(before, now).pvalue)
+        p = float(stats.ks_2samp(before, now, method="asymp").pvalue)
         yield Comparison("scores", label, float(before.mean()), float(now.mean()), size, "psi", p)
         shares.append(_present(reference, current, label))
     yield from shares
@@ -154,18 +156,19 @@ def _categories(group: str, name: str, before: Sequence[str], now: Sequence[str]
 
 
 def _counts(reference: Sample, current: Sample) -> Iterator[Comparison]:
-    """Length, emoji and unknown tokens of each text, where both samples have texts."""
+    """Length, emoji, unknown tokens and disguises of each text, where both samples have texts."""
     for name, before, now in (
         ("characters", reference.characters, current.characters),
         ("emoji per character", reference.emoji_rate, current.emoji_rate),
         ("unknown tokens per token", reference.unknown_rate, current.unknown_rate),
+        ("disguised words per word", reference.disguised_rate, current.disguised_rate),
     ):
         if before is None or now is None:
             continue
         # Bins of equal count; many texts without any emoji fall into one of them, which is then larger.
         edges = np.unique(np.quantile(before, np.linspace(0.1, 0.9, 9)))
         size = stability(np.digitize(before, edges, right=True), np.digitize(now, edges, right=True), len(edges) + 1)
-        p = float(stats.ks_2samp(before, now).pvalue)
+        p = float(stats.ks_2samp(before, now, method="asymp").pvalue)
         yield Comparison("texts", name, float(before.mean()), float(now.mean()), size, "psi", p)
 
 

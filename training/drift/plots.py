@@ -82,12 +82,13 @@ def mixes(reference: Sample, current: Sample) -> Figure:
 
 
 def text_histograms(reference: Sample, current: Sample) -> Figure:
-    """Lengths, emoji and unknown tokens."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3))
+    """Lengths, emoji, unknown tokens and disguises."""
+    figure, axes = plt.subplots(1, 4, figsize=(12, 2.8))
     for axis, name, before, now in (
         (axes[0], "characters", reference.characters, current.characters),
         (axes[1], "emoji per character", reference.emoji_rate, current.emoji_rate),
         (axes[2], "unknown tokens per token", reference.unknown_rate, current.unknown_rate),
+        (axes[3], "disguised words per word", reference.disguised_rate, current.disguised_rate),
     ):
         if before is None or now is None:
             continue

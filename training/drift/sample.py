@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from models.scores import Status
+from models.text import MARK, normalise
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ class Sample:
     """[ads], of all characters"""
     unknown_rate: NDArray[np.float64] | None = None
     """[ads], of all tokens"""
+    disguised_rate: NDArray[np.float64] | None = None
+    """[ads], words in which reading undid a disguise, of all words"""
     embeddings: NDArray[np.float64] | None = None
     """[at most ``EMBEDDED``, hidden]"""
 
@@ -177,6 +180,7 @@ def sample_of(file: SampleFile, reader: "BundleReader | None", seed: int, embed:
         characters=np.array([one.characters for one in facts], dtype=np.float64),
         emoji_rate=np.array([one.emoji / max(one.characters, 1) for one in facts]),
         unknown_rate=np.array([one.unknown / max(one.tokens, 1) for one in facts]),
+        disguised_rate=np.array([normalise(text).text.count(MARK) / max(len(text.split()), 1) for text in texts]),
         embeddings=reader.embed([texts[i] for i in np.sort(chosen)]),
     )
 

@@ -19,6 +19,7 @@ def sample(
     dutch: float = 0.5,
     length: float = 200.0,
     direction: float = 0.0,
+    disguised: float = 0.05,
     digest: str = "one",
 ) -> Sample:
     """Invented scores, languages, lengths and embeddings."""
@@ -38,6 +39,7 @@ def sample(
         characters=rng.normal(length, 60, ads),
         emoji_rate=np.where(rng.random(ads) < 0.2, rng.random(ads) / 50, 0.0),
         unknown_rate=np.zeros(ads),
+        disguised_rate=(rng.random(ads) < disguised) / 20,
         embeddings=embeddings,
     )
 
@@ -59,6 +61,7 @@ def test_two_samples_of_one_kind_have_not_drifted() -> None:
         ({"dutch": 0.8}, {"mix/languages"}),
         ({"length": 300.0}, {"texts/characters"}),
         ({"direction": 1.5}, {"texts/embeddings"}),
+        ({"disguised": 0.3}, {"texts/disguised words per word"}),
     ],
 )
 def test_a_planted_change_is_found_where_it_was_planted_and_nowhere_else(change: dict[str, float], where: set[str]) -> None:
@@ -78,7 +81,7 @@ def test_a_trifle_that_is_certain_is_not_drift_and_a_large_one_by_chance_is_not_
 def test_p_values_are_adjusted_for_how_many_there_are() -> None:
     rng = np.random.default_rng(4)
     found = compare(sample(rng), sample(rng), ALL)
-    assert len(found) == 10
+    assert len(found) == 11
     assert all(one.p_adjusted >= one.p for one in found)
 
 

@@ -111,7 +111,7 @@ def test_texts_are_scored_here_and_agree_with_what_serving_wrote(
     bundle = str(small_run.result.bundle.folder)
     written = write(tmp_path / "written.jsonl", lines[:60])
     plain = write(tmp_path / "plain.jsonl", [{"text": text} for text in texts[:60]])
-    shouted = write(tmp_path / "shouted.jsonl", [{"text": f"{text.upper()} 🔥🔥🔥🔥"} for text in texts[60:]])
+    shouted = write(tmp_path / "shouted.jsonl", [{"text": f"{text.upper()} 🔥🔥🔥🔥 p.l.u.k.k.e.r"} for text in texts[60:]])
     assert call(monkeypatch, written, plain, "--bundle", bundle, "--output", str(tmp_path / "same")) == 0
     facts = json.loads((tmp_path / "same" / "drift.json").read_text())
     for one in facts["comparisons"]:
@@ -120,7 +120,7 @@ def test_texts_are_scored_here_and_agree_with_what_serving_wrote(
     assert {one["name"] for one in facts["comparisons"]} >= {"characters", "emoji per character", "embeddings", "languages"}
     assert call(monkeypatch, written, shouted, "--bundle", bundle, "--output", str(tmp_path / "loud")) == 1
     facts = json.loads((tmp_path / "loud" / "drift.json").read_text())
-    assert "emoji per character" in {one["name"] for one in facts["comparisons"] if one["drifted"]}
+    assert {"emoji per character", "disguised words per word"} <= {one["name"] for one in facts["comparisons"] if one["drifted"]}
     assert not any(text[:40] in (tmp_path / "loud" / "drift.html").read_text() for text in texts)
 
 
