@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import accuracy_score, f1_score
@@ -16,6 +16,7 @@ from training.benchmark.task import Task
 MATRICES = arrays.arrays(np.bool_, st.tuples(st.just(2), st.integers(1, 12), st.integers(2, 5)))
 
 
+@settings(deadline=None)  # scikit-learn is slow the first time
 @given(MATRICES)
 def test_figures_are_those_of_scikit_learn(pair: np.ndarray) -> None:
     truth, decided = pair
