@@ -1,4 +1,4 @@
-"""How to train on so much data: method, learning rate, length of the run. What was measured is in ``docs/benchmarks.md``."""
+"""How to train on so much data: method, learning rate, length. ``docs/benchmarks.md`` says what of it was measured."""
 
 from dataclasses import dataclass
 from math import sqrt
