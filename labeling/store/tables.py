@@ -111,6 +111,7 @@ class Ad(Base):
     __table_args__ = (
         Index("ix_ad_queue", "rank", sqlite_where=text("slots_left > 0"), postgresql_where=text("slots_left > 0")),
         Index("ix_ad_gold", "number", sqlite_where=text("gold IS NOT NULL"), postgresql_where=text("gold IS NOT NULL")),
+        Index("ix_ad_progress", "state", "language", sqlite_where=text("gold IS NULL"), postgresql_where=text("gold IS NULL")),
         {"sqlite_autoincrement": True},
     )
 

@@ -3,7 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from statistics import median
 
 from sqlalchemy import func, select
@@ -32,15 +33,22 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Habit:
+    """How one reviewer works: ads they could not decide on, and the median time on an ad; None where none was measured."""
+
+    undecided: int = 0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """What one reviewer did. ``seconds`` is the median time on an ad; None where none was measured."""
+    """What one reviewer did."""
 
     id: str
     name: str
     done: int
     skipped: int
-    undecided: int
-    seconds: float | None
+    habit: Habit
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,11 @@ def progress(session: Session, now: datetime) -> Progress:
         states[state] += count
         languages[language][state] += count
     today = now.astimezone(zone).date()
-    done = select(Assignment.done_at).where(Assignment.done_at >= now - timedelta(days=DAYS + 1))
-    on_day = Counter(moment.astimezone(zone).date() for moment in session.scalars(done) if moment)
-    days = tuple((day, on_day[day]) for day in (today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)))
-    return Progress(states, dict(sorted(languages.items())), days)
+    days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    midnights = [datetime.combine(day, time(), zone).astimezone(UTC) for day in (*days, today + timedelta(days=1))]
+    on_day = [func.count().filter(Assignment.done_at >= begin, Assignment.done_at < end) for begin, end in pairwise(midnights)]
+    done = session.execute(select(*on_day).where(Assignment.done_at >= midnights[0])).one()
+    return Progress(states, dict(sorted(languages.items())), tuple(zip(days, done, strict=True)))
 
 
 def opinions(session: Session) -> Opinions:
@@ -97,28 +106,33 @@ def texts_of(session: Session, ad_ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def people(session: Session, annotations: Iterable[Annotation]) -> list[Person]:
+def people(session: Session, habits: Mapping[str, Habit]) -> list[Person]:
     """Everyone who was ever given an ad, by name."""
-    own: dict[str, list[Annotation]] = defaultdict(list)
-    for annotation in annotations:
-        own[annotation.annotator].append(annotation)
     counted = select(Assignment.account_id, Assignment.state, func.count()).group_by(Assignment.account_id, Assignment.state)
     states: dict[str, Counter[str]] = defaultdict(Counter)
     for account_id, state, count in session.execute(counted):
         states[account_id][state] += count
-    found = []
-    for account in session.scalars(select(Account).where(Account.id.in_(states)).order_by(Account.name)):
-        seconds = [one.seconds for one in own[account.id] if one.seconds is not None]
-        found.append(
-            Person(
-                id=account.id,
-                name=account.name,
-                done=states[account.id][AssignmentState.DONE],
-                skipped=states[account.id][AssignmentState.SKIPPED],
-                undecided=sum(not one.decided for one in own[account.id]),
-                seconds=median(seconds) if seconds else None,
-            )
+    return [
+        Person(
+            id=account.id,
+            name=account.name,
+            done=states[account.id][AssignmentState.DONE],
+            skipped=states[account.id][AssignmentState.SKIPPED],
+            habit=habits.get(account.id, Habit()),
         )
+        for account in session.scalars(select(Account).where(Account.id.in_(states)).order_by(Account.name))
+    ]
+
+
+def habits_of(annotations: Iterable[Annotation]) -> dict[str, Habit]:
+    """Account id → how its person works."""
+    own: dict[str, list[Annotation]] = defaultdict(list)
+    for annotation in annotations:
+        own[annotation.annotator].append(annotation)
+    found = {}
+    for annotator, theirs in own.items():
+        seconds = [one.seconds for one in theirs if one.seconds is not None]
+        found[annotator] = Habit(sum(not one.decided for one in theirs), median(seconds) if seconds else None)
     return found
 
 

@@ -14,7 +14,7 @@ from labeling.agreement import Agreement, DriftPoint, SpanAgreement, alpha, alph
 from labeling.annotation import Annotation
 from labeling.store.database import Database
 from labeling.store.tables import Assignment, AssignmentState, StoredAnnotation
-from labeling.web.figures import Opinions, opinions, texts_of
+from labeling.web.figures import Habit, Opinions, coverage, habits_of, opinions, texts_of
 from models.taxonomy import packaged_taxonomy
 
 log = logging.getLogger("signaal.label")
@@ -29,7 +29,10 @@ MOST_SPAN_ADS = 1000
 class Quality:
     """What all opinions together show."""
 
-    found: Opinions
+    habits: Mapping[str, Habit]
+    """Account id → how its person works."""
+    coverage: Mapping[str, Mapping[str, int]]
+    """Label → language → ads in which at least one reviewer saw it."""
     labels: Mapping[str, Agreement]
     document_type: Agreement
     languages: Mapping[str, Mapping[str, Agreement]]
@@ -92,7 +95,8 @@ def _quality(session: Session) -> Quality:
     shared = [one for one in found.annotations if one.ad_id not in found.gold]
     labels = {label: alpha(shared, label) for label in taxonomy.label_ids}
     return Quality(
-        found=found,
+        habits=habits_of(found.annotations),
+        coverage=coverage(found),
         labels=labels,
         document_type=document_type_alpha(shared),
         languages={

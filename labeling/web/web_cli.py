@@ -117,6 +117,8 @@ def _listen(host: str, port: int) -> socket.socket:
     """A listening socket, so that a taken port is told before anything starts."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=512)
+        listening = socket.create_server((host, port), family=family, backlog=512)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each save waits 40 ms; see serving's own
+        return listening
     except OSError as error:
         raise LabelingError(f"Cannot listen on {host} port {port}: {error.strerror}. Choose another with --port.") from error

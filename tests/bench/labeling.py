@@ -1,12 +1,13 @@
-"""How fast the labelling room is with 100,000 ads: import, the next ad, a save, the counts of the dashboard.
+"""How fast the labelling room is with 100,000 ads: import, the next ad, a save, the dashboard.
 
     make bench-labeling                       (SQLite, a file in the temporary folder)
     python -m tests.bench.labeling --url postgresql://…    (an EMPTY database)
 
 Texts are the corpus' own, each with words of its own put in between, so that all differ; their languages are not given, so the
 import finds them. Before the next ad is measured, 20 reviewers have read 1,000 ads each, as in the middle of a project with an
-overlap of 2: the queue's first 10,000 ads are full, and each reviewer passes over what they have read. Latencies are of the
-whole transaction with its commit, as a request of the server has it.
+overlap of 2: the queue's first 10,000 ads are full, and each reviewer passes over what they have read. Latencies are measured
+twice: of the whole transaction with its commit, and over HTTP, where ``signaal-label web`` is a process of its own and the
+reviewers are signed in. "Dashboard, first" is right after the start, "after a change" has figures to compute anew.
 """
 
 import argparse
@@ -15,13 +16,18 @@ import json
 import os
 import platform
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -41,13 +47,15 @@ from labeling.work.assignment import next_assignment
 from labeling.work.rules import change_project
 from models.example import Span
 from models.taxonomy import packaged_taxonomy
+from tests.labeling.web.conftest import Visitor
 
 ADS = 100_000
 REVIEWERS = 20
 READ = 1_000
 TURNS_ALONE = 150
 TURNS_TOGETHER = 10
-NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+BENCH_PASSWORD = "a password for nobody"
+NOW = datetime.now(UTC)
 
 
 def write_ads(path: Path, count: int) -> None:
@@ -67,7 +75,7 @@ def in_the_middle_of_a_project(database: Database) -> list[str]:
     """Reviewers who have read what comes first in the queue; their ids."""
     with database.write() as session:
         change_project(session, None, ProjectSettings(overlap=2, gold_share=0, daily_limit=2000), NOW)
-        first = make_account(session, "reviewer-0", "a password for nobody", Role.ANNOTATOR, NOW)
+        first = make_account(session, "reviewer-0", BENCH_PASSWORD, Role.ANNOTATOR, NOW)
         copied = {column.name: getattr(first, column.name) for column in Account.__table__.columns}
         others = [copied | {"id": f"reviewer{n}", "name": f"reviewer-{n}"} for n in range(1, REVIEWERS)]
         session.execute(insert(Account), others)
@@ -127,14 +135,65 @@ def turn(database: Database, annotator: str) -> Iterator[float]:
         yield timed(keep)
 
 
-def counts(database: Database) -> None:
-    """What a dashboard begins with."""
-    with database.read() as session:
-        session.execute(select(Ad.state, func.count()).group_by(Ad.state)).all()
-        session.execute(select(Ad.language, func.count()).group_by(Ad.language)).all()
-        session.execute(
-            select(Assignment.account_id, Assignment.state, func.count()).group_by(Assignment.account_id, Assignment.state)
-        ).all()
+@contextmanager
+def pages(database: Database) -> Iterator[str]:
+    """``signaal-label web`` as a process; its address."""
+    environment = os.environ | {"SIGNAAL_LABEL_DATABASE_URL": database.url.render_as_string(hide_password=False)}
+    command = [str(Path(sys.executable).parent / "signaal-label"), "web", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
+
+
+def visited(visitor: Visitor) -> Iterator[float]:
+    """One ad over HTTP: the milliseconds of the same three requests as in ``turn``."""
+    answers: list[httpx.Response] = []
+    yield timed(lambda: answers.append(visitor.get("/api/next")))
+    assignment = answers[0].raise_for_status().json()["assignment"]
+    said = {"labels": {"debt_or_fees": True}, "spans": [{"start": 0, "end": 5, "label": "debt_or_fees"}], "comment": "a word"}
+    for version, done in ((0, False), (1, True)):
+        keep = partial(visitor.save, assignment, version, **said, done=done)
+        yield timed(lambda keep=keep: answers.append(keep()))  # type: ignore[misc]
+        answers[-1].raise_for_status()
+
+
+def dashboard(visitor: Visitor) -> float:
+    """Milliseconds."""
+    answers: list[httpx.Response] = []
+    taken = timed(lambda: answers.append(visitor.get("/dashboard")))
+    answers[0].raise_for_status()
+    return taken
+
+
+def over_http(database: Database) -> Iterator[tuple[str, list[float]]]:
+    """What was done, and its milliseconds."""
+    names = [f"reviewer-{n}" for n in range(REVIEWERS)]
+    with database.write() as session:
+        make_account(session, "adjudicator", BENCH_PASSWORD, Role.ADJUDICATOR, NOW)
+    with pages(database) as address, ExitStack() as stack:
+        visitors = [stack.enter_context(Visitor(base_url=address, timeout=60)) for _ in range(REVIEWERS + 1)]
+        for name, visitor in zip([*names, "adjudicator"], visitors, strict=True):
+            assert visitor.sign_in(name, BENCH_PASSWORD).status_code == 303
+        *reviewers, adjudicator = visitors
+        yield "dashboard, first", [dashboard(adjudicator)]
+        alone = [list(visited(reviewers[n % REVIEWERS])) for n in range(TURNS_ALONE)]
+        for what, milliseconds in zip(("next ad", "save", "done"), zip(*alone, strict=True), strict=True):
+            yield f"HTTP: {what}, one at a time", list(milliseconds)
+        with ThreadPoolExecutor(REVIEWERS) as pool:
+            turns = pool.map(lambda visitor: [list(visited(visitor)) for _ in range(TURNS_TOGETHER)], reviewers)
+            together = list(itertools.chain.from_iterable(turns))
+        for what, milliseconds in zip(("next ad", "save", "done"), zip(*together, strict=True), strict=True):
+            yield f"HTTP: {what}, {REVIEWERS} at once", list(milliseconds)
+        changed = []
+        for _ in range(10):
+            list(visited(reviewers[0]))
+            changed.append(dashboard(adjudicator))
+        yield "dashboard, after a change", changed
+        time.sleep(15)  # until its figures are those of now
+        yield "dashboard, nothing new", [dashboard(adjudicator) for _ in range(10)]
 
 
 def percentiles(milliseconds: list[float]) -> list[str]:
@@ -161,14 +220,15 @@ def main() -> None:
         with ThreadPoolExecutor(REVIEWERS) as pool:
             turns = pool.map(lambda person: [list(turn(database, person)) for _ in range(TURNS_TOGETHER)], people)
             together = list(zip(*itertools.chain.from_iterable(turns), strict=True))
-        counted = [timed(lambda: counts(database)) for _ in range(10)]
+        visits = list(over_http(database))
         database.close()
     title = f"{arguments.ads:,} ads, {REVIEWERS} reviewers who have read {READ:,} each"
     table = Table("what", "p50, ms", "p95, ms", "p99, ms", title=title)
     for name, measured in (("one at a time", alone), (f"{REVIEWERS} at once", together)):
         for what, milliseconds in zip(("next ad", "save", "done"), measured, strict=True):
             table.add_row(f"{what}, {name}", *percentiles(list(milliseconds)))
-    table.add_row("counts by state, language and reviewer", *percentiles(counted))
+    for what, milliseconds in visits:
+        table.add_row(what, *percentiles(milliseconds))
     console.print(table, platform.processor() or platform.machine())
 
 

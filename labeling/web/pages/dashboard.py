@@ -5,15 +5,13 @@ from fastapi.responses import Response
 
 from labeling.web import plots
 from labeling.web.access import Adjudicator, Data, utc_now
-from labeling.web.figures import Opinions, coverage, people, progress
+from labeling.web.figures import people, progress
 from labeling.web.quality import QualityCache
 from labeling.web.rendering import language_of, page
 from labeling.web.review_keys import labels_for
 
 router = APIRouter()
-
-
-PATIENCE = 0.4
+PATIENCE = 0.25
 """Seconds that the page waits for figures that are being computed."""
 
 
@@ -21,11 +19,10 @@ PATIENCE = 0.4
 def show(request: Request, visitor: Adjudicator, database: Data) -> Response:
     cache: QualityCache = request.app.state.quality
     quality, current = cache.get(PATIENCE)
-    found = quality.found if quality else Opinions((), {}, {})
+    seen = quality.coverage if quality else {}
     with database.read() as session:
         stand = progress(session, utc_now())
-        persons = people(session, found.annotations)
-    seen = coverage(found)
+        persons = people(session, quality.habits if quality else {})
     return page(
         request,
         "dashboard.html",

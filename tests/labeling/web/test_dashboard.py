@@ -6,7 +6,7 @@ from labeling.accounts.roles import Role
 from labeling.store.database import Database
 from labeling.web import plots
 from labeling.web.access import utc_now
-from labeling.web.figures import coverage, opinions, people, progress
+from labeling.web.figures import Habit, coverage, habits_of, opinions, people, progress
 from labeling.web.quality import QualityCache
 from tests.labeling.conftest import add_account, add_ads
 from tests.labeling.web.conftest import Site
@@ -28,11 +28,11 @@ def test_the_figures_are_those_of_the_opinions(site: Site) -> None:
     with site.database.read() as session:
         stand = progress(session, utc_now())
         found = opinions(session)
-        persons = {one.name: one for one in people(session, found.annotations)}
+        persons = {one.name: one for one in people(session, habits_of(found.annotations))}
     assert (stand.ads, stand.states["disputed"], stand.states["agreed"]) == (6, 3, 3)
     assert stand.languages == {"en": {"disputed": 3, "agreed": 3}}
     assert sum(count for _, count in stand.days) == 12
-    assert (persons["ana"].done, persons["ana"].seconds, persons["ana"].undecided) == (6, 4.0, 0)
+    assert (persons["ana"].done, persons["ana"].habit) == (6, Habit(undecided=0, seconds=4.0))
     assert coverage(found) == {"debt_or_fees": {"en": 3}}
     quality, current = QualityCache(site.database).get(patience=30)
     assert current
@@ -90,4 +90,4 @@ def test_a_shade_tells_nothing_from_something_and_grows() -> None:
 def test_people_without_work_are_not_listed(sqlite_database: Database) -> None:
     add_account(sqlite_database, "idle", Role.ANNOTATOR)
     with sqlite_database.read() as session:
-        assert people(session, []) == []
+        assert people(session, {}) == []
