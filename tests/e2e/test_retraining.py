@@ -2,11 +2,6 @@
 of its own; two encoder layers and few steps."""
 
 import json
-import os
-import re
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,44 +10,10 @@ import httpx
 import pytest
 
 from models.bundle import RELEASED, open_bundle
+from tests.e2e.desk import Desk, found
 from tests.serving.listening import serving_process
 
-ROOT = Path(__file__).parents[2]
 AD = {"ads": [{"id": "a", "text": "Pickers wanted. The bus costs 900 and comes off your wages."}]}
-
-
-class Desk:
-    """A folder in which a data scientist works."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = os.environ | {
-            "SIGNAAL_MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-            "PYTHONPATH": str(ROOT),
-            "COLUMNS": "200",
-        }
-
-    def do(self, line: str, code: int = 0) -> str:
-        """A command; what it printed, on one line. Its time on the wall and on the processor is told (``pytest -s``)."""
-        program, _, rest = line.partition(" ")
-        room = {"signaal-train": "training", "signaal-label": "labeling"}[program]
-        began, used = time.perf_counter(), _children_seconds()
-        done = subprocess.run(
-            [sys.executable, "-c", f"from {room}.cli import main; main()", *rest.split()],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        print(f"{time.perf_counter() - began:7.1f} s, processor {_children_seconds() - used:6.1f} s: {line}", flush=True)
-        assert done.returncode == code, f"{line}\n{done.stdout}\n{done.stderr}"
-        return " ".join((done.stdout + done.stderr).split())
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.slow
@@ -102,12 +63,6 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
     assert "passed over" in out
     assert "champion: released" in out
     assert json.loads((tmp_path / "reports/promotion/comparison.json").read_text())["b"]["version"] == "two"
-
-
-def found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    assert match, text
-    return match[1]
 
 
 def asked(url: str) -> str:
