@@ -31,6 +31,7 @@ DISGUISED_NUMBER = "obfuscated_contact"
 
 _WORD = regex.compile(r"[\p{L}\p{M}]+")
 _LEET = str.maketrans({"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "A": "4", "E": "3", "I": "1", "O": "0", "S": "5"})
+_SENTENCE = regex.compile(r"[^.!?\n]+[.!?\n]*\s*")
 _ZERO_WIDTH = ("\u200b", "\u200c", "\u2060")
 
 
@@ -154,6 +155,42 @@ def _some_words(text: str, rng: Random, *, share: float, at_least: int) -> list[
     return [place for place in words if rng.random() < share] or ([rng.choice(words)] if words else [])
 
 
+def sentence_loss(example: LabelledExample, rng: Random) -> LabelledExample:
+    """Without one or some of the sentences in which nothing is marked, so that labels are learnt from their evidence and not from
+    its company. Texts that look like a label and have it not stay whole: what was lost might be the denial."""
+    if example.hard_negatives or not example.spans:
+        return example
+    plain = [
+        match.span()
+        for match in _SENTENCE.finditer(example.text)
+        if not any(span.start < match.end() and match.start() < span.end for span in example.spans)
+    ]
+    pieces = list(example.text)
+    for start, end in plain:
+        if rng.random() < 0.5:
+            pieces[start:end] = [""] * (end - start)
+    return _with_pieces(example, pieces)
+
+
+def joined(example: LabelledExample, other: LabelledExample) -> LabelledExample:
+    """One text after the other: what either says, both say. Of no scenario; the type is left open where theirs differ."""
+    text = f"{example.text}\n{other.text}"
+    moved = len(example.text) + 1
+    spans = [span.model_copy(update={"start": span.start + moved, "end": span.end + moved}) for span in other.spans]
+    labels = sorted({*example.labels, *other.labels})
+    hard = sorted({*example.hard_negatives, *other.hard_negatives}.difference(labels))
+    return example.model_copy(
+        update={
+            "text": text,
+            "labels": labels,
+            "spans": [*example.spans, *spans],
+            "hard_negatives": hard,
+            "document_type": example.document_type if example.document_type == other.document_type else None,
+            "scenario": "",
+        }
+    )
+
+
 WAYS: dict[str, Callable[[str, str, Random], Pieces]] = {
     "disguise": disguise,
     "disguise_numbers": disguise_numbers,
@@ -170,9 +207,9 @@ TRAINING_WAYS = tuple(way for way in WAYS if way != "identity_swap")
 def rewrite(example: LabelledExample, way: str, rng: Random) -> LabelledExample:
     """The example with its text rewritten in one way; spans where the same words are now."""
     pieces = WAYS[way](example.text, example.lang, rng)
-    text = "".join(pieces)
+    rewritten = _with_pieces(example, pieces)
     ends = [0, *accumulate(len(piece) for piece in pieces)]
-    spans = [span.model_copy(update={"start": ends[span.start], "end": ends[span.end]}) for span in example.spans]
+    spans = rewritten.spans
     if way == "disguise_numbers":
         numbers = [
             Span(start=ends[m.start()], end=ends[m.end()], label=DISGUISED_NUMBER) for m in LONG_NUMBER.finditer(example.text)
@@ -184,7 +221,14 @@ def rewrite(example: LabelledExample, way: str, rng: Random) -> LabelledExample:
     hard = [label for label in example.hard_negatives if label not in labels]
     added = set(labels) - set(example.labels)  # nobody saw it before: no share holds for it
     shares = None if example.shares is None else {label: s for label, s in example.shares.items() if label not in added}
-    return example.model_copy(update={"text": text, "spans": spans, "labels": labels, "hard_negatives": hard, "shares": shares})
+    return rewritten.model_copy(update={"spans": spans, "labels": labels, "hard_negatives": hard, "shares": shares})
+
+
+def _with_pieces(example: LabelledExample, pieces: Pieces) -> LabelledExample:
+    """Spans where the same words are now; one may have become empty."""
+    ends = [0, *accumulate(len(piece) for piece in pieces)]
+    spans = [span.model_copy(update={"start": ends[span.start], "end": ends[span.end]}) for span in example.spans]
+    return example.model_copy(update={"text": "".join(pieces), "spans": spans})
 
 
 def augmented(example: LabelledExample, rng: Random, share: float) -> LabelledExample:

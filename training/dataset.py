@@ -1,6 +1,7 @@
 """From labelled examples to tensors: windows, evidence targets per token."""
 
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -13,8 +14,11 @@ from models.example import LabelledExample
 from models.network import FREE
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker
-from training.augmentation import augmented
+from training.augmentation import augmented, joined, sentence_loss
 from training.sampler import Draw
+
+LONGEST_JOINED = 250
+"""Characters: a text that is joined to another costs time."""
 
 
 def label_matrix(examples: Sequence[LabelledExample], labels: Sequence[str]) -> Tensor:
@@ -84,25 +88,55 @@ class TrainingTexts(torch.utils.data.Dataset):
         taxonomy: their labels.
         maker: cuts them into windows.
         augment_share: share of the drawings that are rewritten.
+        mix_share: share of the drawings that lose plain sentences, and, independently, of those joined with another text.
         seed: with the drawing's own numbers it decides the rewriting.
     """
 
     def __init__(
-        self, examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker: WindowMaker, *, augment_share: float, seed: int
+        self,
+        examples: Sequence[LabelledExample],
+        taxonomy: Taxonomy,
+        maker: WindowMaker,
+        *,
+        augment_share: float,
+        mix_share: float = 0,
+        seed: int,
     ) -> None:
         self.examples = examples
         self.taxonomy = taxonomy
         self.maker = maker
         self.augment_share = augment_share
+        self.mix_share = mix_share
         self.seed = seed
+        self._short: dict[str, list[int]] = defaultdict(list)
+        """Language → what may be joined to another text."""
+        for index, example in enumerate(examples):
+            if len(example.text) <= LONGEST_JOINED and _may_be_joined(example):
+                self._short[example.lang].append(index)
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         chance = Random(f"{self.seed} {draw.index} {draw.epoch} {draw.copy}")
-        text = augmented(self.examples[draw.index], chance, self.augment_share)
-        return {"windows": rows_of([text], self.taxonomy, self.maker)}
+        text = self._mixed(draw.index, chance) if self.mix_share else self.examples[draw.index]
+        return {"windows": rows_of([augmented(text, chance, self.augment_share)], self.taxonomy, self.maker)}
+
+    def _mixed(self, index: int, chance: Random) -> LabelledExample:
+        text = self.examples[index]
+        if chance.random() < self.mix_share:
+            text = sentence_loss(text, chance)
+        others = self._short[text.lang]
+        if chance.random() < self.mix_share and others and _may_be_joined(text):
+            both = [text, self.examples[chance.choice(others)]]
+            chance.shuffle(both)
+            text = joined(*both)
+        return text
+
+
+def _may_be_joined(example: LabelledExample) -> bool:
+    """A warning beside an ad would be about the ad; shares of annotators hold for the text that they read."""
+    return example.document_type != "prevention_or_news" and example.shares is None
 
 
 _FEATURES = datasets.Features(

@@ -139,6 +139,14 @@ class TrainingSettings(BaseSettings):
         description="Share of training texts rewritten (disguised, mistyped, without punctuation or diacritics) when drawn.",
     )
 
+    mix_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of training texts that lose sentences in which nothing is marked, and, independently, of those that "
+        "are joined with a short text of the same language.",
+    )
+
     max_label_weight: float = Field(default=3.0, ge=1, description="A rare label's positives weigh at most this much.")
     hard_negative_weight: float = Field(default=3.0, ge=1, description="Weight of a label that the text looks like and has not.")
     evidence_weight: float = Field(default=1.0, ge=0, description="Weight of the span loss; 0 leaves attention free.")

@@ -168,7 +168,14 @@ def fine_tune(
             use_cpu=not torch.cuda.is_available(),
             ddp_backend=backend().get("backend"),
         ),
-        train_dataset=TrainingTexts(texts, taxonomy, maker, augment_share=settings.augment_share, seed=settings.seed),
+        train_dataset=TrainingTexts(
+            texts,
+            taxonomy,
+            maker,
+            augment_share=settings.augment_share,
+            mix_share=settings.mix_share,
+            seed=settings.seed,
+        ),
         eval_dataset=build_dataset(splits["validation"], taxonomy, maker),
         data_collator=WindowCollator(
             maker.pad_id, positive_weights(texts, taxonomy, settings.max_label_weight), settings.hard_negative_weight

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.example import LabelledExample, Span
 from models.text import normalise
-from training.augmentation import WAYS, augmented, identity_words, rewrite
+from training.augmentation import WAYS, augmented, identity_words, joined, rewrite, sentence_loss
 
 TEXT = (
     "Romanian pickers wanted: passport stays at the office, the bus costs 900. Call 06-00000000, ask for the woman at the desk."
@@ -88,3 +88,38 @@ def test_any_text_can_be_rewritten(text: str, way: str, seed: int) -> None:
     one = LabelledExample(text=full, lang="en", labels=["debt_or_fees"], spans=spans)
     rewritten = rewrite(one, way, Random(seed))
     assert LabelledExample.model_validate(rewritten.model_dump()) == rewritten
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_sentences_are_lost_but_not_those_with_evidence(seed: int) -> None:
+    text = f"Pickers wanted! Warm huts. {TEXT} Ask for Marek\nFree bus."
+    shorter = sentence_loss(example(text), Random(seed))
+    assert words_of(shorter) == [CUE]
+    assert all(sentence in text for sentence in shorter.text.split(". "))
+
+
+def test_sentences_are_lost_sometimes_and_never_where_one_may_be_the_denial() -> None:
+    text = f"Pickers wanted. Warm huts. {TEXT}"
+    assert len({sentence_loss(example(text), Random(seed)).text for seed in range(30)}) > 3
+    looks_alike = example(text, hard_negatives=["debt_or_fees"])
+    plain = LabelledExample(text="We hold your passport? Never. Come and see.", lang="en", labels=[])
+    for one in (looks_alike, plain):
+        assert all(sentence_loss(one, Random(seed)) == one for seed in range(10))
+
+
+def test_two_texts_joined_say_what_either_says() -> None:
+    other = LabelledExample(
+        text="The bus comes off your wages.",
+        lang="en",
+        labels=["debt_or_fees"],
+        spans=[Span(start=8, end=28, label="debt_or_fees")],
+        document_type="other",
+    )
+    both = joined(
+        other, example(hard_negatives=["debt_or_fees", "minor_age_cue"], document_type="recruitment_post", scenario="a")
+    )
+    assert both.labels == ["debt_or_fees", "document_or_earnings_control"]
+    assert both.hard_negatives == ["minor_age_cue"]
+    assert (words_of(both), words_of(both, "debt_or_fees")) == ([CUE], ["comes off your wages"])
+    assert (both.document_type, both.scenario) == (None, "")
+    LabelledExample.model_validate(both.model_dump())
