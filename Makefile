@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving bench-scoring bench-sizing bench-labeling clean
+.PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving bench-scoring bench-overload bench-sizing bench-labeling clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -70,6 +70,9 @@ mlflow: $(VENV)/serving  ## MLflow's pages: runs, plots, registered models
 
 bench-serving: $(VENV)/everything  ## speed over HTTP, beside the raw graph, transformers.pipeline and MLflow's server, same weights and texts
 	$(BIN)/python -m tests.bench.service
+
+bench-overload: $(VENV)/everything  ## ten minutes of twice the load that the service can take: statuses, answers, memory
+	$(BIN)/python -m tests.bench.overload
 
 bench-scoring: $(VENV)/everything  ## speed of the scorer alone, fp32 and int8, beside plain torch
 	$(BIN)/python -m tests.bench.scoring

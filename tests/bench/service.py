@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -57,26 +58,26 @@ def main() -> None:
     row("raw graph, sorted (the ceiling)", ceiling)
     row("raw graph, one text at a time", len(alone) / sum(alone), alone)
     del scorer
-    with served([str(BINARY / "signaal-serve"), "api", "--port", "0"], r"listens on (http://\S+) ", "/readyz") as (url, peak):
+    with served([str(BINARY / "signaal-serve"), "api", "--port", "0"], r"listens on (http://\S+) ", "/readyz") as server:
         for clients in (1, 8, 32):
             part = some if clients == 1 else texts
-            speed, times = asyncio.run(load(part, clients, 1, score_body, f"{url}/v1/score"))
-            row(f"Signaal, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, peak())
-        speed, times = asyncio.run(load(texts, 8, 32, score_body, f"{url}/v1/score"))
-        row("Signaal, 8 clients, 32 ads a request", speed, times, peak())
-        speed = asyncio.run(streamed(texts, f"{url}/v1/score/stream"))
-        row("Signaal, one stream", speed, (), peak())
+            speed, times = asyncio.run(load(part, clients, 1, score_body, f"{server.url}/v1/score"))
+            row(f"Signaal, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, server.peak())
+        speed, times = asyncio.run(load(texts, 8, 32, score_body, f"{server.url}/v1/score"))
+        row("Signaal, 8 clients, 32 ads a request", speed, times, server.peak())
+        speed = asyncio.run(streamed(texts, f"{server.url}/v1/score/stream"))
+        row("Signaal, one stream", speed, (), server.peak())
     speed, times = pipeline(some)
     row("transformers.pipeline, fp32, one by one", speed, times)
     with tempfile.TemporaryDirectory() as folder:
         save_pyfunc(Path(folder) / "model")
         command = [str(BINARY / "mlflow"), "models", "serve", "-m", f"{folder}/model", "--env-manager", "local", "--port", "5123"]
-        with served(command, None, "/ping", "http://127.0.0.1:5123") as (url, peak):
+        with served(command, None, "/ping", "http://127.0.0.1:5123") as server:
             for clients in (1, 8):
-                speed, times = asyncio.run(load(some, clients, 1, mlflow_body, f"{url}/invocations"))
-                row(f"MLflow's server, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, peak())
-            speed, times = asyncio.run(load(texts, 2, 32, mlflow_body, f"{url}/invocations"))
-            row("MLflow's server, 2 clients, 32 ads a request", speed, times, peak())
+                speed, times = asyncio.run(load(some, clients, 1, mlflow_body, f"{server.url}/invocations"))
+                row(f"MLflow's server, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, server.peak())
+            speed, times = asyncio.run(load(texts, 2, 32, mlflow_body, f"{server.url}/invocations"))
+            row("MLflow's server, 2 clients, 32 ads a request", speed, times, server.peak())
     console.print(table)
 
 
@@ -170,37 +171,54 @@ def save_pyfunc(folder: Path) -> None:
     mlflow.pyfunc.save_model(folder, python_model=str(source), artifacts={BUNDLE_ARTIFACT: str(RELEASED)}, pip_requirements=[])
 
 
+@dataclass
+class Served:
+    """A server as a process."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    _peak: float = 0.0
+
+    def peak(self) -> float:
+        """Most memory so far of it and its children together, in GB, as far as it was asked for."""
+        self._peak = max(self._peak, sum(_memory(one.pid, "VmHWM") for one in self._family()))
+        return self._peak
+
+    def resident(self) -> float:
+        """Memory now, in GB."""
+        return sum(_memory(one.pid, "VmRSS") for one in self._family())
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            for one in reversed(self._family()):
+                one.kill()
+        self.process.wait(30)
+
+    def _family(self) -> list[psutil.Process]:
+        server = psutil.Process(self.process.pid)
+        return [server, *server.children(recursive=True)]
+
+
 @contextmanager
-def served(command: list[str], announced: str | None, ready: str, url: str = "") -> Iterator[tuple[str, Callable[[], float]]]:
-    """A server as a process; gives its address, and a function for the peak memory of it and its children in GB."""
+def served(command: list[str], announced: str | None, ready: str, url: str = "") -> Iterator[Served]:
+    """A server, ready; its address is what it announces, or ``url``."""
     with tempfile.TemporaryFile("w+") as log:
         path = f"{BINARY}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by its name
         environment = os.environ | {"SIGNAAL_BUNDLE": "released", "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2])}
-        process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
-        peak = 0.0
-
-        def peak_memory() -> float:
-            nonlocal peak
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            peak = max(peak, sum(_peak_bytes(one.pid) for one in family) / 1e9)
-            return peak
-
+        server = Served(url, subprocess.Popen(command, stderr=log, stdout=log, env=environment))
         try:
             for _ in range(1800):
                 time.sleep(0.2)
                 log.seek(0)
                 said = log.read()
-                assert process.poll() is None, said
+                assert server.process.poll() is None, said
                 found = re.search(announced, said) if announced else None
-                url = found[1] if found else url
-                if url and _answers(url + ready):
+                server.url = found[1] if found else server.url
+                if server.url and _answers(server.url + ready):
                     break
-            yield url, peak_memory
+            yield server
         finally:
-            if process.poll() is None:
-                for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                    one.kill()
-            process.wait(30)
+            server.kill()
 
 
 def _answers(url: str) -> bool:
@@ -210,9 +228,10 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _peak_bytes(pid: int) -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) * 1024 if found else 0
+def _memory(pid: int, what: str) -> float:
+    """GB."""
+    found = re.search(rf"{what}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * 1024 / 1e9 if found else 0.0
 
 
 if __name__ == "__main__":
