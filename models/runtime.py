@@ -6,10 +6,12 @@ In int8 each window is a batch of its own: dynamic activations are scaled per ba
 would move (by 0.4 on average, measured), and on a CPU batches of these short texts gain nothing over it (also measured).
 """
 
+import logging
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -30,8 +32,13 @@ from models.windows import Window, WindowMaker, batches, padded
 
 TOKEN_BUDGET: dict[Precision, int] = {"fp32": 2048, "int8": 1}
 """Tokens of one batch, padding included; a window longer than that is a batch of its own."""
+GPU_TOKEN_BUDGET = 16_384
+CUDA = "CUDAExecutionProvider"
 
 Floats = NDArray[np.float32]
+Device = Literal["auto", "cpu", "cuda"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,21 @@ class RawScore:
         return cls(logits, kinds, windows, [score.evidence for score in scores])
 
 
+def providers(device: Device, precision: Precision, available: Sequence[str]) -> list[str]:
+    """Where ONNX Runtime is to run a graph, the first choice first. The int8 graph is made for CPUs.
+
+    Raises:
+        BundleError: a GPU is demanded, and this ONNX Runtime or precision has none.
+    """
+    if device == "cuda":
+        if CUDA not in available:
+            raise BundleError(f"SIGNAAL_DEVICE is {device}, but this ONNX Runtime has no CUDA: install onnxruntime-gpu.")
+        if precision == "int8":
+            raise BundleError(f"SIGNAAL_DEVICE is {device}, but the int8 graph is made for CPUs: use SIGNAAL_PRECISION=fp32.")
+    on_gpu = device != "cpu" and precision == "fp32" and CUDA in available
+    return [*([CUDA] if on_gpu else []), "CPUExecutionProvider"]
+
+
 class GraphRunner:
     """An ONNX session with its tokenizer: texts to raw scores. Thread-safe.
 
@@ -70,16 +92,31 @@ class GraphRunner:
     ``forward`` runs a batch, ``RawScore.of`` puts a text's windows together.
     """
 
-    def __init__(self, graph: Path, tokenizer_file: Path, *, precision: Precision, threads: int = 0, blind: bool = True) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        tokenizer_file: Path,
+        *,
+        precision: Precision,
+        threads: int = 0,
+        blind: bool = True,
+        device: Device = "cpu",
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        wanted = providers(device, precision, onnxruntime.get_available_providers())
         try:
-            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(graph), options, providers=wanted)
         except Exception as error:  # onnxruntime raises its own kinds, none public
             raise BundleError(f"The graph {graph} cannot be loaded: {error} Delete it; it is built again.") from error
+        on_gpu = self._session.get_providers()[0] == CUDA
+        if CUDA in wanted and not on_gpu:  # its libraries are missing, or no GPU is there: onnxruntime goes to the CPU by itself
+            if device == "cuda":
+                raise BundleError("SIGNAAL_DEVICE is cuda, but onnxruntime-gpu cannot use a GPU here; its log says why.")
+            log.warning("onnxruntime-gpu cannot use a GPU here; the graph runs on the CPU.")
         self.window_maker = WindowMaker(tokenizer_file, blind=blind)
-        self.token_budget = TOKEN_BUDGET[precision]
+        self.token_budget = GPU_TOKEN_BUDGET if on_gpu else TOKEN_BUDGET[precision]
 
     def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
         """One batch through the graph, as it is; the caller keeps to ``token_budget``."""
@@ -97,6 +134,22 @@ class GraphRunner:
         for index, window in enumerate(windows):
             of_text[window.text_index].append(index)
         return [RawScore.of([windows[i] for i in places], [scores[i] for i in places]) for places in of_text]
+
+
+def keep_to(cores: set[int]) -> None:
+    """Let all threads of this process run on these cores only; threads that begin later keep to them too.
+
+    Raises:
+        BundleError: the machine lacks one of them, or the system cannot do it.
+    """
+    try:
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+        kept = os.sched_getaffinity(0)
+    except (AttributeError, OSError):
+        kept = set()
+    if kept != cores:
+        raise BundleError(f"SIGNAAL_CPUS: this process cannot be kept to the cores {sorted(cores)} here.")
 
 
 class Scorer:
@@ -137,8 +190,15 @@ class Scorer:
                 raise BundleError(f"{bundle.folder / name} lacks {', '.join(sorted(missing))}.")
         graph = cached_graph(bundle, settings.cache_dir, settings.precision)
         tokenizer = verified_base(bundle.manifest.base, settings.cache_dir) / "tokenizer.json"
+        if cores := settings.cores():
+            keep_to(cores)
         runner = GraphRunner(
-            graph, tokenizer, precision=settings.precision, threads=settings.threads, blind=reads_blinded(bundle.manifest.format)
+            graph,
+            tokenizer,
+            precision=settings.precision,
+            threads=settings.threads or len(cores),
+            blind=reads_blinded(bundle.manifest.format),
+            device=settings.device,
         )
         return cls(
             runner,

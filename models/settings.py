@@ -35,3 +35,22 @@ class ModelSettings(BaseSettings):
         "the released calibration is fitted on fp32.",
     )
     threads: int = Field(default=0, ge=0, description="Threads of one scorer; 0 leaves the choice to ONNX Runtime (all cores).")
+    cpus: str = Field(
+        default="",
+        pattern=r"^(\d+(-\d+)?(,\d+(-\d+)?)*)?$",
+        description="Cores that the process may use, such as 0-3,6, so that several on one machine leave one another alone; all "
+        "when empty. Linux only.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="Where the graph runs. auto: on the first NVIDIA GPU where onnxruntime-gpu is installed and the precision is "
+        "fp32, else on the CPU. cuda: there, or not at all.",
+    )
+
+    def cores(self) -> set[int]:
+        """The cores that ``cpus`` names; none when it is empty."""
+        named: set[int] = set()
+        for part in filter(None, self.cpus.split(",")):
+            first, _, last = part.partition("-")
+            named |= set(range(int(first), int(last or first) + 1))
+        return named

@@ -118,12 +118,21 @@ class TrainingTexts(torch.utils.data.Dataset):
         return len(self.examples)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        chance = Random(f"{self.seed} {draw.index} {draw.epoch} {draw.copy}")
-        text = self._mixed(draw.index, chance) if self.mix_share else self.examples[draw.index]
-        return {"windows": rows_of([augmented(text, chance, self.augment_share)], self.taxonomy, self.maker)}
+        chance = self._chance(draw)
+        text = augmented(self._mixed(draw.index, chance), chance, self.augment_share)
+        return {"windows": rows_of([text], self.taxonomy, self.maker)}
+
+    def length_of(self, draw: Draw) -> int:
+        """Characters of the text that is drawn so, before it is rewritten."""
+        return len(self._mixed(draw.index, self._chance(draw)).text)
+
+    def _chance(self, draw: Draw) -> Random:
+        return Random(f"{self.seed} {draw.index} {draw.epoch} {draw.copy}")
 
     def _mixed(self, index: int, chance: Random) -> LabelledExample:
         text = self.examples[index]
+        if not self.mix_share:
+            return text
         if chance.random() < self.mix_share:
             text = sentence_loss(text, chance)
         others = self._short[text.lang]

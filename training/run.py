@@ -218,7 +218,14 @@ def build_runner(folder: Path, base: BaseReference, model_settings: ModelSetting
         log.info("Building the %s graph.", model_settings.precision)
         export_onnx(load_weights(folder, base, model_settings.cache_dir), graph, model_settings.precision)
     tokenizer = verified_base(base, model_settings.cache_dir) / "tokenizer.json"
-    return GraphRunner(graph, tokenizer, precision=model_settings.precision, threads=model_settings.threads, blind=blind)
+    return GraphRunner(
+        graph,
+        tokenizer,
+        precision=model_settings.precision,
+        threads=model_settings.threads,
+        blind=blind,
+        device=model_settings.device,
+    )
 
 
 @dataclass(frozen=True)

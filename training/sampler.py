@@ -1,7 +1,7 @@
 """The order in which training texts are drawn."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +30,7 @@ class LikeLengthBatches(Sampler[Draw]):
     short within a stretch; what that gave here is in ``docs/model-selection.md``.
 
     Args:
-        lengths: one a text, in any unit.
+        length_of: how long a text is when it is drawn so, in any unit.
         scenarios: one a text; an empty one is of no scenario.
         batch_size: texts a batch.
         draws: how often an epoch draws each text; once each when left out.
@@ -38,15 +38,21 @@ class LikeLengthBatches(Sampler[Draw]):
     """
 
     def __init__(
-        self, lengths: Sequence[int], scenarios: Sequence[str], batch_size: int, *, draws: Sequence[int] = (), seed: int = 0
+        self,
+        length_of: Callable[[Draw], int],
+        scenarios: Sequence[str],
+        batch_size: int,
+        *,
+        draws: Sequence[int] = (),
+        seed: int = 0,
     ) -> None:
-        self.lengths = lengths
+        self._length_of = length_of
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
         """Set it before the texts of an epoch are drawn."""
         of_scenario: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-        for index, (scenario, times) in enumerate(zip(scenarios, draws or [1] * len(lengths), strict=True)):
+        for index, (scenario, times) in enumerate(zip(scenarios, draws or [1] * len(scenarios), strict=True)):
             for copy in range(times):
                 of_scenario[scenario or f"#{index}", copy].append((index, copy))
         self._groups = list(of_scenario.values())
@@ -77,4 +83,4 @@ class LikeLengthBatches(Sampler[Draw]):
         yield stretch
 
     def _mean_length(self, group: list[tuple[int, int]]) -> float:
-        return sum(self.lengths[index] for index, _ in group) / len(group)
+        return sum(self._length_of(Draw(index, self.epoch, copy)) for index, copy in group) / len(group)

@@ -133,8 +133,11 @@ def fine_tune(
     base = base_encoder_folder(settings.base, cache_dir)
     maker = WindowMaker(base / "tokenizer.json")
     texts = splits["train"]
+    drawn = TrainingTexts(
+        texts, taxonomy, maker, augment_share=settings.augment_share, mix_share=settings.mix_share, seed=settings.seed
+    )
     order = LikeLengthBatches(
-        [len(example.text) for example in texts],
+        drawn.length_of,
         [example.scenario for example in texts],
         settings.batch_size,
         draws=draws,
@@ -168,14 +171,7 @@ def fine_tune(
             use_cpu=not torch.cuda.is_available(),
             ddp_backend=backend().get("backend"),
         ),
-        train_dataset=TrainingTexts(
-            texts,
-            taxonomy,
-            maker,
-            augment_share=settings.augment_share,
-            mix_share=settings.mix_share,
-            seed=settings.seed,
-        ),
+        train_dataset=drawn,
         eval_dataset=build_dataset(splits["validation"], taxonomy, maker),
         data_collator=WindowCollator(
             maker.pad_id, positive_weights(texts, taxonomy, settings.max_label_weight), settings.hard_negative_weight

@@ -80,3 +80,21 @@ def test_training_texts_are_drawn_anew_each_time_and_their_labels_stay(maker: Wi
     for rows in drawn:
         assert [row["labels"][DEBT] for row in rows] == [1.0]
         assert WindowCollator(maker.pad_id)([{"windows": rows}])["evidence_targets"][0, :, DEBT].max() == 1
+
+
+def test_a_mixed_text_is_as_long_as_the_order_is_told_and_joins_its_own_language(maker: WindowMaker) -> None:
+    examples = [
+        example(id="a", lang="nl", text="Plukkers gezocht."),
+        example(id="b", lang="nl", labels=["debt_or_fees"], text="De bus gaat van je loon af."),
+        example(id="c", lang="en"),
+        example(id="d", lang="en", text="Police: do not pay for a job.", document_type="prevention_or_news"),
+        example(id="e", lang="en", text="Shared judgement.", shares={"debt_or_fees": 0.5}),
+    ]
+    texts = TrainingTexts(examples, TAXONOMY, maker, augment_share=0, mix_share=1, seed=1)
+    for draw in (Draw(index, epoch) for index in range(5) for epoch in range(5)):
+        (window,) = texts[draw]["windows"]
+        alone = len(examples[draw.index].text)
+        assert (texts.length_of(draw) > alone) == (draw.index < 3), "a warning and shared judgements stay alone"
+        if draw.index > 1:
+            assert window["labels"][DEBT] == (0.5 if draw.index == 4 else 0), "Dutch and English are never joined"
+    assert {texts[Draw(0, epoch)]["windows"][0]["labels"][DEBT] for epoch in range(9)} == {0.0, 1.0}
