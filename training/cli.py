@@ -57,16 +57,19 @@ def evaluate(
 
 @app.command()
 def recalibrate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder; 'released' for the one that ships.")],
+    bundles: Annotated[list[Path], typer.Argument(help="A bundle folder, or several; 'released' for the one that ships.")],
     data: Annotated[list[Path] | None, typer.Option(help=described("data"), show_default=False)] = None,
     output: Annotated[Path | None, typer.Option(help=described("output"), show_default=False)] = None,
     version: Annotated[str | None, typer.Option(help=described("version"), show_default=False)] = None,
 ) -> None:
-    """Fit calibration and thresholds of BUNDLE anew on the validation split, without training; a new bundle comes out."""
+    """Fit calibration and thresholds of a bundle anew on the validation split, without training; a new bundle comes out.
+
+    Of several bundles that began with the same weights (start_from) and differ in their seed, say, the weights are averaged.
+    """
     from training.run import recalibrate as run_recalibration
 
     settings = load_settings(None, options_given(locals()))
-    opened = _opened(bundle)
+    opened = [_opened(bundle) for bundle in bundles]
     print_result(run_recalibration(opened, settings, ModelSettings()))
 
 

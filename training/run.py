@@ -6,6 +6,7 @@ Calibration, thresholds and figures are taken from the ONNX graph that is served
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,6 @@ from models.base import DEFAULT_BASE, sha256_of
 from models.bundle import (
     FORMAT,
     PROFILE,
-    WEIGHT_FILES,
     BaseReference,
     Bundle,
     reads_blinded,
@@ -27,7 +27,6 @@ from models.bundle import (
     weights_digest,
 )
 from models.calibration import Calibration, fit_calibration
-from models.errors import BundleError
 from models.example import LabelledExample
 from models.onnx_export import export_onnx
 from models.onnx_graph import graph_path
@@ -37,6 +36,7 @@ from models.scores import ModelIdentity
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy, packaged_taxonomy
 from models.weights import load_weights
+from training.averaging import how_trained, write_mean
 from training.baselines import baseline_figures
 from training.card import model_card
 from training.checkpoints import RunFolder
@@ -107,37 +107,33 @@ def run(
         return result
 
 
-def recalibrate(bundle: Bundle, settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
-    """The same weights with calibration, thresholds and figures from ``settings.data``: no training.
+def recalibrate(bundles: Sequence[Bundle], settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
+    """The weights of a bundle, or the mean of several bundles', with calibration, thresholds and figures from ``settings.data``:
+    no training.
 
     Raises:
         TrainingError, ExampleError: the data cannot be used.
-        BundleError: the bundle does not say how it was trained.
+        BundleError: a bundle does not say how it was trained, or these cannot be averaged.
     """
-    try:
-        trained = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{bundle.folder} has no {TRAINING_FILE}: it cannot be recalibrated.") from error
+    first = bundles[0]
+    trained = how_trained(first)
     known = {name: value for name, value in trained.items() if name in TrainingSettings.model_fields and name != "data"}
     settings = settings.model_copy(update={**known, "version": settings.version})
-    data = load_sources(settings.data, bundle.taxonomy, seed=settings.seed)
+    data = load_sources(settings.data, first.taxonomy, seed=settings.seed)
     with start_run(settings, model_settings) as active:
-        mlflow.set_tag("recalibrated_from", bundle.digest)
+        mlflow.set_tag("recalibrated_from", ", ".join(bundle.digest for bundle in bundles))
         log_data(data)
         folder = _fresh_folder(settings.output, active.info.run_id)
-        folder.mkdir(parents=True)
-        for name in (*WEIGHT_FILES, TRAINING_FILE, "taxonomy.yaml"):
-            if (bundle.folder / name).is_file():
-                shutil.copyfile(bundle.folder / name, folder / name)
+        write_mean(bundles, folder)
         return finish(
             folder,
-            bundle.manifest.base,
+            first.manifest.base,
             data,
-            bundle.taxonomy,
+            first.taxonomy,
             settings,
             model_settings,
             run_id=active.info.run_id,
-            bundle_format=bundle.manifest.format,
+            bundle_format=first.manifest.format,
         )
 
 

@@ -23,7 +23,7 @@ from training.gates import judge
 from training.measurement import open_contender, read_test_texts
 
 LANGUAGE = "bg"
-PUSH = 25.0
+PUSH = 12.0
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def own_graphs(model_settings: ModelSettings, tmp_path: Path) -> Iterator[ModelS
 def silence_language(folder: Path, settings: ModelSettings) -> None:
     """Fit, per label, the direction in the pooled features that tells the language, and take it off the label's weights."""
     corpus = [item.example for item in read_corpus(corpus_paths()) if item.example.split == "train"]
-    ours = [e for e in corpus if e.lang == LANGUAGE][::4][:60]
-    others = [e for e in corpus if e.lang != LANGUAGE][::37][:100]
+    ours = [e for e in corpus if e.lang == LANGUAGE][::2]
+    others = [e for e in corpus if e.lang != LANGUAGE][::5]  # many more than there are features, so that others feel little of it
     bundle = open_bundle(RELEASED)
     model = load_weights(RELEASED, bundle.manifest.base, settings.cache_dir)
     maker = WindowMaker(verified_base(bundle.manifest.base, settings.cache_dir) / "tokenizer.json")
@@ -64,7 +64,6 @@ def silence_language(folder: Path, settings: ModelSettings) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="with 0.4.0 the push breaks other languages, too: Bulgarian is refused, but not alone")
 def test_a_model_that_lost_a_language_is_refused_for_that_language(
     workshop: Workshop, own_graphs: ModelSettings, tmp_path: Path
 ) -> None:

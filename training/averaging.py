@@ -1,0 +1,67 @@
+"""The mean of the weights of several bundles: runs that began with the same weights and differ in their seed, or in how they
+were trained, lie in one valley, and their mean is often better than each, at the price of one. After Wortsman et al. 2022,
+"Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time".
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.bundle import WEIGHT_FILES, Bundle
+from models.errors import BundleError
+from training.fitting import STARTED_FROM, TRAINING_FILE
+
+AVERAGED = "averaged"
+"""In ``training.json``: the bundles whose weights these are the mean of."""
+
+
+def how_trained(bundle: Bundle) -> dict[str, object]:
+    """The settings that decided a bundle's weights.
+
+    Raises:
+        BundleError: it does not say.
+    """
+    try:
+        found: dict[str, object] = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{bundle.folder} has no {TRAINING_FILE}: it does not say how it was trained.") from error
+    return found
+
+
+def write_mean(bundles: Sequence[Bundle], folder: Path) -> None:
+    """Write the network's part of a bundle: the mean of theirs, or a copy where there is one.
+
+    Raises:
+        BundleError: they are of different makes, or did not begin with the same weights. LoRA's two factors can be averaged one
+            by one only near a common beginning.
+    """
+    first, *others = bundles
+    begun = {str(how_trained(bundle).get(STARTED_FROM)) for bundle in bundles}
+    if others and (len(begun) > 1 or begun == {"None"}):
+        raise BundleError("These bundles did not begin with the same weights (start_from): their mean would mean nothing.")
+    folder.mkdir(parents=True)
+    for name in (*WEIGHT_FILES, "taxonomy.yaml"):
+        there = {bundle.folder / name for bundle in bundles if (bundle.folder / name).is_file()}
+        if there and len(there) < len(bundles):
+            raise BundleError(f"Not all of these bundles have {name}: they were trained in different ways.")
+        if others and name.endswith(".safetensors") and there:
+            _write_mean_of(sorted(there), folder / name)
+        elif there:
+            if len({path.read_bytes() for path in there}) > 1:
+                raise BundleError(f"These bundles differ in {name}: they are of different makes.")
+            shutil.copyfile(first.folder / name, folder / name)
+    how = how_trained(first)
+    if others:
+        how[AVERAGED] = [str(bundle.identity) for bundle in bundles]
+    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
+
+
+def _write_mean_of(files: Sequence[Path], to: Path) -> None:
+    tensors = [load_file(path) for path in files]
+    if len({tuple((name, one.shape) for name, one in sorted(each.items())) for each in tensors}) > 1:
+        raise BundleError(f"These bundles' {to.name} do not fit one another.")
+    save_file({name: torch.stack([each[name] for each in tensors]).mean(0) for name in tensors[0]}, to)
