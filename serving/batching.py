@@ -1,7 +1,7 @@
 """What waits for the graph: windows of all callers, handed out in batches of like length.
 
-The window that has waited longest sets the length, and those nearest in length fill the batch up to the token budget. So
-nobody waits for ever, and little of a batch is padding. While one batch runs the next one gathers; nothing is ever held
+The window that has waited longest sets the length, and those nearest in length fill the batch, up to the token budget and while
+little of it is padding. So nobody waits for ever. While one batch runs the next one gathers; nothing is ever held
 back to wait for company. Windows of the same tokens, whoever sent them, are one row.
 """
 
@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from models.runtime import RawScore, WindowScore
 from models.scores import AdScore
 from models.windows import Window
+
+MOST_PADDING = 0.1
+"""Share of a batch. With few waiting, a batch filled whatever their lengths is slower than no batches: of eight windows of ads of
+all lengths, 40% would be padding. More than a tenth costs more than a larger batch gains (docs/serving.md)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -161,7 +165,7 @@ class WindowQueue:
 
 
 def nearest_in_length(rows: Sequence[Row], token_budget: int) -> list[Row]:
-    """The first row, and of the others those nearest to it in length, as many as the budget holds.
+    """The first row, and of the others those nearest to it in length, as many as the budget and ``MOST_PADDING`` allow.
 
     Args:
         rows: at least one, the longest-waiting first.
@@ -169,15 +173,20 @@ def nearest_in_length(rows: Sequence[Row], token_budget: int) -> list[Row]:
     """
     ordered = sorted(rows, key=len)
     below = above = next(place for place, row in enumerate(ordered) if row is rows[0])
+    tokens = len(rows[0])
+
+    def fits(row: Row, longest: int) -> bool:
+        padded = longest * (above - below + 2)
+        return padded <= token_budget and padded - tokens - len(row) <= MOST_PADDING * padded
+
     while True:
-        size, longest = above - below + 1, len(ordered[above])
-        shorter = len(ordered[below - 1]) if below > 0 and longest * (size + 1) <= token_budget else None
-        longer = len(ordered[above + 1]) if above + 1 < len(ordered) else None
-        if longer is not None and longer * (size + 1) > token_budget:
-            longer = None
+        longest = len(ordered[above])
+        shorter = ordered[below - 1] if below > 0 and fits(ordered[below - 1], longest) else None
+        longer = ordered[above + 1] if above + 1 < len(ordered) and fits(ordered[above + 1], len(ordered[above + 1])) else None
         if shorter is None and longer is None:
             return ordered[below : above + 1]
-        if longer is None or (shorter is not None and longest - shorter <= longer - longest):
-            below -= 1
+        if longer is None or (shorter is not None and longest - len(shorter) <= len(longer) - longest):
+            assert shorter is not None
+            below, tokens = below - 1, tokens + len(shorter)
         else:
-            above += 1
+            above, tokens = above + 1, tokens + len(longer)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.windows import Window
-from serving.batching import Job, Row, WindowQueue, nearest_in_length
+from serving.batching import MOST_PADDING, Job, Row, WindowQueue, nearest_in_length
 
 
 def window(length: int, first: int = 0) -> Window:
@@ -15,6 +15,11 @@ def window(length: int, first: int = 0) -> Window:
 
 def job(*windows: Window, deadline: float = float("inf")) -> Job:
     return Job(["x"], [None], None, False, deadline, windows=list(windows))
+
+
+def padding(rows: list[Row]) -> float:
+    padded = len(rows) * max(lengths(rows))
+    return (padded - sum(lengths(rows))) / padded
 
 
 def lengths(rows: list[Row]) -> list[int]:
@@ -31,8 +36,10 @@ def test_a_batch_holds_the_longest_waiting_row_and_keeps_to_the_budget(sizes: li
     left = [row for row in rows if row not in batch]
     between = [row for row in left if min(lengths(batch)) < len(row) < max(lengths(batch))]
     assert not between, "a row nearer in length was passed over"
+    assert padding(batch) <= MOST_PADDING
     for row in left:
-        assert max(len(row), *lengths(batch)) * (len(batch) + 1) > budget, "there was room for it"
+        larger = [*batch, row]
+        assert max(lengths(larger)) * len(larger) > budget or padding(larger) > MOST_PADDING, "there was room for it"
 
 
 def test_the_nearest_in_length_fill_the_batch() -> None:
