@@ -22,7 +22,16 @@ class StoreError(LabelingError):
 
 
 class AccountError(LabelingError):
-    """An account cannot be made or changed as asked."""
+    """An account cannot be made or changed as asked.
+
+    Args:
+        message: in English, for the console.
+        phrase: the same on the pages, in the visitor's language: ``account_problem.PHRASE``, filled with ``values``.
+    """
+
+    def __init__(self, message: str, phrase: str, **values: object) -> None:
+        self.phrase, self.values = f"account_problem.{phrase}", values
+        super().__init__(message)
 
 
 class IntakeError(LabelingError):

@@ -83,7 +83,8 @@ def _changing(name: str) -> Iterator[tuple[Session, Account]]:
     with opened() as database, database.write() as session:
         account = by_name(session, name)
         if account is None:
-            raise AccountError(f"There is no account {name}; `signaal-label account list` shows those that there are.")
+            message = f"There is no account {name}; `signaal-label account list` shows those that there are."
+            raise AccountError(message, "unknown")
         yield session, account
 
 

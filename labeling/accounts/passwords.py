@@ -25,7 +25,8 @@ def hash_password(password: str) -> str:
         AccountError: the password is too short or too long.
     """
     if not SHORTEST <= len(password) <= LONGEST:
-        raise AccountError(f"A password has {SHORTEST} to {LONGEST} characters; several words make a good one.")
+        message = f"A password has {SHORTEST} to {LONGEST} characters; several words make a good one."
+        raise AccountError(message, "password", shortest=SHORTEST, longest=LONGEST)
     with _at_once:
         return _hasher.hash(password)
 

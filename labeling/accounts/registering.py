@@ -25,9 +25,9 @@ def make_account(session: Session, name: str, password: str, role: Role, now: da
         AccountError: the name is taken or not fit, or the password is too short or too long.
     """
     if not _NAME.fullmatch(name):
-        raise AccountError("A name has 2 to 64 letters, digits, dots, dashes and underscores.")
+        raise AccountError("A name has 2 to 64 letters, digits, dots, dashes and underscores.", "name")
     if by_name(session, name) is not None:
-        raise AccountError(f"There is an account {name} already.")
+        raise AccountError(f"There is an account {name} already.", "taken", name=name)
     account = Account(
         id=secrets.token_hex(6),
         name=name,
@@ -98,4 +98,4 @@ def set_active(session: Session, account: Account, active: bool, now: datetime, 
 def _keep_an_admin(session: Session, account: Account) -> None:
     admins = session.scalars(select(Account.id).where(Account.role == Role.ADMIN, Account.active).with_for_update()).all()
     if list(admins) == [account.id]:
-        raise AccountError(f"{account.name} is the only admin; make another first.")
+        raise AccountError(f"{account.name} is the only admin; make another first.", "only_admin", name=account.name)

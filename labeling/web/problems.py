@@ -49,7 +49,9 @@ def add_problem_handlers(app: FastAPI) -> None:
         status, slug = next((OF_ERROR[kind] for kind in type(error).__mro__ if kind in OF_ERROR), (422, "invalid"))
         if isinstance(error, SignInNeededError) and not _is_api(request):
             return RedirectResponse("/sign-in", 303)
-        detail = str(error) if isinstance(error, DraftError | AccountError) else ""
+        detail = str(error) if isinstance(error, DraftError) else ""  # our script never sends what breaks a rule
+        if isinstance(error, AccountError):
+            detail = say(language_of(request, getattr(request.state, "visitor", None)), error.phrase, **error.values)
         extra: dict[str, Any] = {}
         if isinstance(error, StaleVersionError):
             extra["stored"] = as_stored(error.stored)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labeling.errors import DraftError
+from labeling.errors import AccountError, DraftError
 from labeling.store.tables import Account, Assignment
 from labeling.work import audit
 from labeling.work.rules import day_begins, load_project
@@ -52,10 +52,10 @@ def set_daily_limit(session: Session, account: Account, limit: int | None, now: 
     """One's own limit a day; it can only be below the project's. None: the project's.
 
     Raises:
-        DraftError: it is below 1.
+        AccountError: it is below 1.
     """
     if limit is not None and limit < 1:
-        raise DraftError(["The limit must be 1 ad a day or more."])
+        raise AccountError("The limit must be 1 ad a day or more.", "limit")
     account.daily_limit = limit
     audit.record(session, now, account.id, audit.Action.ACCOUNT_CHANGED, detail="daily limit")
 

@@ -11,8 +11,9 @@ from labeling.accounts.roles import Role
 from labeling.errors import AccountError, NotFoundError
 from labeling.store.tables import Account
 from labeling.web.access import Admin, Data, Visitor, utc_now
+from labeling.web.catalogue import say
 from labeling.web.forms import Fields, fields_of
-from labeling.web.rendering import back_to, page
+from labeling.web.rendering import back_to, language_of, page
 
 router = APIRouter()
 Form = Annotated[Fields, Depends(fields_of)]
@@ -26,7 +27,7 @@ def show(request: Request, visitor: Admin) -> Response:
 def _show(request: Request, visitor: Visitor, problem: AccountError | None = None) -> Response:
     with request.app.state.database.read() as session:
         accounts = all_accounts(session)
-    problems = (str(problem),) if problem else ()
+    problems = (say(language_of(request, visitor), problem.phrase, **problem.values),) if problem else ()
     status = 422 if problem else 200
     return page(
         request, "accounts.html", visitor, problems=problems, status=status, accounts=accounts, roles=list(Role), now=utc_now()
@@ -84,4 +85,4 @@ def _role(form: Fields) -> Role:
     try:
         return Role(form.one("role"))
     except ValueError as error:
-        raise AccountError("There is no such role.") from error
+        raise AccountError("There is no such role.", "role") from error

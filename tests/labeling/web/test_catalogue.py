@@ -57,6 +57,8 @@ def test_every_phrase_that_is_used_exists_and_every_one_that_exists_is_used() ->
     used |= {f"adjudication.{said}" for said in ("present", "absent", "not_judged")}
     used |= {"review.model_present", "review.model_uncertain", *(f"my_work.password_{one}" for one in ("old", "new", "again"))}
     used |= {key for key in phrases("en") if key.startswith("guide.step_")}
+    room = "\n".join(file.read_text() for file in WEB.parent.rglob("*.py"))
+    used |= {f"account_problem.{phrase}" for phrase in re.findall(r'AccountError\(.*?, "(\w+)"', room)}
     assert used - phrases("en").keys() == set()
     assert phrases("en").keys() - used == set()
 

@@ -41,7 +41,10 @@ def test_a_reviewer_chooses_labels_limit_and_language_for_themselves_alone(site:
     ana.act("POST", "/my-work/language", data={"language": "../en"})
     assert account(site, "ana").language == "nl"
     assert ana.act("POST", "/my-work/opt-outs", data={"label": "no_such"}).status_code == 422
-    assert ana.act("POST", "/my-work/limit", data={"limit": "0"}).status_code == 422
+    refused = ana.act("POST", "/my-work/limit", data={"limit": "0"})
+    assert (refused.status_code, "De grens moet 1 advertentie" in refused.text) == (422, True)
+    short = ana.act("POST", "/my-work/password", data={"old": PASSWORD, "new": "kort", "again": "kort"})
+    assert "Een wachtwoord heeft 12 tot 200 tekens" in short.text
 
 
 def test_a_new_password_needs_the_old_one_and_ends_every_session(site: Site) -> None:
@@ -70,6 +73,8 @@ def test_an_admin_makes_changes_and_closes_accounts(site: Site) -> None:
     only = root.act("POST", f"/accounts/{site.ids['root']}/active", data={"active": "no"})
     assert (only.status_code, "only admin" in only.text) == (422, True)
     assert root.act("POST", "/accounts/nobody/active", data={"active": "no"}).status_code == 404
+    root.act("POST", "/my-work/language", data={"language": "nl"})
+    assert "Er is al een account cleo." in root.act("POST", "/accounts", data=made).text
 
 
 def test_the_project_is_changed_as_a_whole_or_not_at_all(site: Site) -> None:
