@@ -90,6 +90,8 @@ def api(
     _say(f"Signaal listens on {url} (a page to try it is there too); the model is being loaded.")
     config = uvicorn.Config(
         application,
+        loop="asyncio",
+        http="h11",  # which bounds the head of a request; httptools, where it is installed, does not
         log_config=None,
         access_log=False,
         timeout_keep_alive=30,

@@ -79,7 +79,12 @@ def web(
         shown = f"[{shown_host}]" if ":" in shown_host else shown_host
         console.print(f"The labelling pages are at http://{shown}:{shown_port}", markup=False, soft_wrap=True)
         config = uvicorn.Config(
-            create_app(database, settings), log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
+            create_app(database, settings),
+            loop="asyncio",
+            http="h11",  # which bounds the head of a request; httptools, where it is installed, does not
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
         uvicorn.Server(config).run(sockets=[listening])
     finally:

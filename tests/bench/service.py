@@ -1,15 +1,16 @@
-"""How fast the service is over HTTP, beside what it could be at best and beside two ordinary ways to serve the same model.
+"""How fast the service is over HTTP, beside what it could be at best and beside three ordinary ways to serve the same model.
 
     make bench-serving
 
-One machine, one run, the same weights and the same texts of mixed length. All ways tokenise; the service and MLflow's server
-also calibrate, cut out evidence and detect the language. `raw graph, sorted` is the ceiling: tokens in, logits out, batches of
-like length, no HTTP. The load comes from this process, which takes a part of the same cores.
+One machine, one run, the same weights and the same texts of mixed length. All ways tokenise; the service, LitServe and MLflow's
+server also calibrate, cut out evidence and detect the language. `raw graph, sorted` is the ceiling: tokens in, logits out,
+batches of like length, no HTTP. The load comes from this process, which takes a part of the same cores.
 """
 
 import argparse
 import asyncio
 import os
+import random
 import re
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=int, default=2000, help="how many texts [default: 2000]")
     options = parser.parse_args()
-    texts = [item.example.text for item in read_corpus(corpus_paths()) if item.example.split != "test"][: options.texts]
+    corpus = [item.example.text for item in read_corpus(corpus_paths()) if item.example.split != "test"]
+    texts = random.Random(0).sample(corpus, options.texts)  # all languages and lengths, in no order
     some = texts[:PIPELINE_TEXTS]
     table = Table("way", "ads/s", "of the ceiling", "p50 ms", "p95 ms", "p99 ms", "peak memory", title=f"{len(texts)} texts")
     console = Console(width=120)
@@ -69,11 +71,17 @@ def main() -> None:
         row("Signaal, one stream", speed, (), server.peak())
     speed, times = pipeline(some)
     row("transformers.pipeline, fp32, one by one", speed, times)
+    command = [sys.executable, "-m", "tests.bench.lit_server", "5124"]
+    with served(command, None, "/health", "http://127.0.0.1:5124") as server:
+        for clients in (1, 8, 32):
+            part = some if clients == 1 else texts
+            speed, times = asyncio.run(load(part, clients, 1, lit_body, f"{server.url}/predict"))
+            row(f"LitServe, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, server.peak())
     with tempfile.TemporaryDirectory() as folder:
         save_pyfunc(Path(folder) / "model")
         command = [str(BINARY / "mlflow"), "models", "serve", "-m", f"{folder}/model", "--env-manager", "local", "--port", "5123"]
         with served(command, None, "/ping", "http://127.0.0.1:5123") as server:
-            for clients in (1, 8):
+            for clients in (1, 8, 32):
                 speed, times = asyncio.run(load(some, clients, 1, mlflow_body, f"{server.url}/invocations"))
                 row(f"MLflow's server, {clients} client{'s' * (clients > 1)}, an ad a request", speed, times, server.peak())
             speed, times = asyncio.run(load(texts, 2, 32, mlflow_body, f"{server.url}/invocations"))
@@ -94,6 +102,10 @@ def speed_of(work: Callable[[list[str]], object], texts: list[str]) -> float:
 
 def score_body(texts: list[str]) -> dict[str, object]:
     return {"ads": [{"id": str(i), "text": text} for i, text in enumerate(texts)]}
+
+
+def lit_body(texts: list[str]) -> dict[str, object]:
+    return {"text": texts[0]}
 
 
 def mlflow_body(texts: list[str]) -> dict[str, object]:
