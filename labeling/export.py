@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from labeling.annotation import Annotation
 from labeling.consensus import Consensus
 from labeling.corpus_files import split_of
-from labeling.errors import ExportError
+from labeling.errors import ExportError, UnsettledError
 from models.example import LabelledExample
 from models.taxonomy import Taxonomy
 
@@ -45,10 +45,8 @@ class Provenance(BaseModel):
 
 
 class FinalExample(LabelledExample):
-    """A labelled example with how many agreed and who they were; training reads what it knows of it."""
+    """A labelled example with who made it; training reads all but that."""
 
-    soft_labels: dict[str, float] = Field(default_factory=dict)
-    """Per label, the share of annotators who said present."""
     provenance: Provenance = Provenance()
 
 
@@ -83,18 +81,23 @@ def final_example(
     """The example of an ad: what the adjudicator said, or else what the annotators agree on.
 
     A label that some annotator saw and that is finally absent is a hard negative: it looked like one. Without a group the text
-    itself is the scenario, so that the same text twice is never in two splits.
+    itself is the scenario, so that the same text twice is never in two splits. ``shares`` has the labels on which not all say
+    the same; an adjudicator's word weighs as much there as those of all annotators together, so a target is never on the
+    other side of what was decided.
 
     Raises:
-        ExportError: the ad is not settled, or a label of the taxonomy was judged by nobody.
+        UnsettledError: the ad is not settled, its adjudicator could not decide, or a label was judged by nobody.
     """
     if adjudication is None and not agreed.settled:
-        raise ExportError(f"Ad {agreed.ad_id} is not settled: an adjudicator must decide, or more annotators.")
+        message = f"Ad {agreed.ad_id} is not settled: an adjudicator must decide, or more annotators."
+        raise UnsettledError(message, "on which reviewers differ")
     if adjudication is not None and not adjudication.decided:
-        raise ExportError(f"Ad {agreed.ad_id} could not be decided by its adjudicator either; leave it out.")
+        message = f"Ad {agreed.ad_id} could not be decided by its adjudicator either; leave it out."
+        raise UnsettledError(message, "on which the adjudicator could not decide either")
     labels = agreed.labels if adjudication is None else {**agreed.labels, **adjudication.labels}
     if missing := [label for label in taxonomy.label_ids if label not in labels]:
-        raise ExportError(f"Ad {agreed.ad_id}: nobody judged {', '.join(missing)}; left as they are they would count as absent.")
+        message = f"Ad {agreed.ad_id}: nobody judged {', '.join(missing)}; left as they are they would count as absent."
+        raise UnsettledError(message, "of which nobody judged some label; an adjudicator can")
     spans = agreed.spans if adjudication is None else adjudication.spans
     scenario = f"ads-{group or hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return FinalExample(
@@ -107,7 +110,7 @@ def final_example(
         document_type=agreed.document_type if adjudication is None else adjudication.document_type,
         scenario=scenario,
         split=split_of(scenario),
-        soft_labels={label: agreed.shares[label] for label in taxonomy.label_ids if label in agreed.shares},
+        shares=_shares(agreed, {} if adjudication is None else adjudication.labels, taxonomy) or None,
         provenance=Provenance(
             source=source,
             annotators=agreed.annotators,
@@ -115,6 +118,12 @@ def final_example(
             decided_at=None if adjudication is None else adjudication.saved_at,
         ),
     )
+
+
+def _shares(agreed: Consensus, decided: Mapping[str, bool], taxonomy: Taxonomy) -> dict[str, float]:
+    shares = {label: agreed.shares[label] for label in taxonomy.label_ids if label in agreed.shares}
+    weighed = {label: (share + decided[label]) / 2 if label in decided else share for label, share in shares.items()}
+    return {label: round(share, 4) for label, share in weighed.items() if 0 < share < 1}
 
 
 def write_export(

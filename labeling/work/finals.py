@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from labeling.consensus import consensus
-from labeling.errors import ExportError
+from labeling.errors import UnsettledError
 from labeling.export import ExportManifest, FinalExample, final_example, write_export
 from labeling.opinion import StoredOpinion
 from labeling.store.database import Database
@@ -75,8 +75,8 @@ def finals(session: Session, taxonomy: Taxonomy) -> Finals:
         for ad in ads:
             try:
                 found.examples.append(_example(ad, taxonomy))
-            except ExportError:
-                found.left_out["on which nobody could decide, or of which nobody judged some label"] += 1
+            except UnsettledError as error:
+                found.left_out[error.reason] += 1
         last = ads[-1].number
         session.expunge_all()
     return found

@@ -41,7 +41,9 @@ def show_list(request: Request, visitor: Adjudicator, database: Data, after: int
 
 def _row(session: Session, ad: Ad, names: dict[str, str]) -> dict[str, Any]:
     opinions = done_opinions(session, ad)
-    labels = [names.get(label, label) for label in consensus(opinions).disputed]
+    agreed = consensus(opinions)
+    open_to = [*agreed.disputed, *(agreed.unjudged(names) if agreed.annotators else ())]
+    labels = [names[label] for label in names if label in open_to]
     return {"number": ad.number, "language": ad.language, "opinions": len(opinions), "labels": labels}
 
 
@@ -86,7 +88,7 @@ def show_case(number: int, request: Request, visitor: Adjudicator, database: Dat
         facts=facts,
         labels=labels,
         opinions=shown,
-        compared=[one for one in labels if len({_said(draft, one.id) for draft in drafts}) > 1],
+        compared=[one for one in labels if _is_open(drafts, one.id)],
         direction=direction_of(ad.text),
         ad_language="" if ad.language == "und" else ad.language,
         document_types=taxonomy_in(language).document_types,
@@ -116,6 +118,12 @@ def _said(draft: Draft, label: str) -> str:
     if draft.cannot_decide is not None or label not in draft.labels:
         return "not_judged"
     return "present" if draft.labels[label] else "absent"
+
+
+def _is_open(drafts: list[Draft], label: str) -> bool:
+    """Whether opinions differ on a label, or nobody judged it although someone judged others."""
+    said = {_said(draft, label) for draft in drafts}
+    return len(said) > 1 or (said == {"not_judged"} and any(draft.cannot_decide is None for draft in drafts))
 
 
 def _proposal(found: Case) -> Draft:
