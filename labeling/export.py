@@ -40,6 +40,8 @@ class Provenance(BaseModel):
     source: str = ""
     """How the ad came in, as its import said."""
     annotators: tuple[str, ...] = ()
+    suggested_by: dict[str, str] = {}
+    """Annotator → digest of the bundle whose suggestions they were shown; who is not in it read without."""
     adjudicator: str | None = None
     decided_at: datetime | None = None
 
@@ -65,6 +67,7 @@ class ExportManifest(BaseModel):
     labels: dict[str, int] = Field(description="Examples that have each label.")
     annotators: int
     adjudicated: int
+    suggested: int = Field(default=0, description="Examples of which some annotator was shown what a model suggests.")
     settings: dict[str, JsonValue] = Field(default={}, description="What was asked for, as the caller gave it.")
 
 
@@ -77,6 +80,7 @@ def final_example(
     group: str | None,
     taxonomy: Taxonomy,
     source: str = "",
+    suggested_by: Mapping[str, str] | None = None,
 ) -> FinalExample:
     """The example of an ad: what the adjudicator said, or else what the annotators agree on.
 
@@ -84,6 +88,16 @@ def final_example(
     itself is the scenario, so that the same text twice is never in two splits. ``shares`` has the labels on which not all say
     the same; an adjudicator's word weighs as much there as those of all annotators together, so a target is never on the
     other side of what was decided.
+
+    Args:
+        agreed: what the annotators make of it.
+        adjudication: what the adjudicator said, if one was asked.
+        text: the ad, contact details masked.
+        language: its language.
+        group: of its near-duplicates; None for an ad that is like no other.
+        taxonomy: the labels that must all be judged.
+        source: how the ad came in.
+        suggested_by: annotator → digest of the bundle whose suggestions they were shown.
 
     Raises:
         UnsettledError: the ad is not settled, its adjudicator could not decide, or a label was judged by nobody.
@@ -114,6 +128,7 @@ def final_example(
         provenance=Provenance(
             source=source,
             annotators=agreed.annotators,
+            suggested_by={who: digest for who, digest in (suggested_by or {}).items() if who in agreed.annotators},
             adjudicator=None if adjudication is None else adjudication.annotator,
             decided_at=None if adjudication is None else adjudication.saved_at,
         ),
@@ -161,6 +176,7 @@ def write_export(
         labels={label: sum(label in e.labels for e in ordered) for label in taxonomy.label_ids},
         annotators=len({annotator for e in ordered for annotator in e.provenance.annotators}),
         adjudicated=sum(e.provenance.adjudicator is not None for e in ordered),
+        suggested=sum(bool(e.provenance.suggested_by) for e in ordered),
         settings=dict(settings or {}),
     )
     try:
@@ -221,5 +237,6 @@ def _description(manifest: ExportManifest) -> str:
     return (
         f"Ads labelled by {manifest.annotators} reviewers with taxonomy {manifest.taxonomy}; contact details were masked before "
         f"anyone read them. {manifest.examples} examples ({sizes}); languages: {languages}. An adjudicator decided "
-        f"{manifest.adjudicated} of them; on the others all reviewers agree. Near-duplicates share a split.\n"
+        f"{manifest.adjudicated} of them; on the others all reviewers agree. Of {manifest.suggested} some reviewer was "
+        "shown what a model suggests. Near-duplicates share a split.\n"
     )

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ from labeling.accounts.roles import Role
 from labeling.errors import ExportError
 from labeling.export import EXAMPLES, export_folder
 from labeling.opinion import Draft
+from labeling.queue import Mixing
 from labeling.store.database import Database
-from labeling.store.tables import Account, Ad, Audit, Export, StoredAnnotation
+from labeling.store.tables import Account, Ad, Assignment, Audit, Export, StoredAnnotation
 from labeling.work.adjudicating import disputed, resolve
 from labeling.work.annotating import save
 from labeling.work.assignment import next_assignment
@@ -92,6 +94,22 @@ def test_an_agreed_ad_that_lacks_a_judgement_all_the_same_is_counted_as_such(sql
         one.labels = {label: there for label, there in one.labels.items() if label != "minor_age_cue"}
     made = export_finals(sqlite_database, tmp_path, None, NOW)
     assert (made.manifest.examples, dict(made.left_out)) == (1, {"of which nobody judged some label; an adjudicator can": 1})
+
+
+def test_an_export_says_whose_suggestions_were_seen_and_how_the_project_worked(database: Database, tmp_path: Path) -> None:
+    set_project(database, overlap=2, blind=False)
+    add_ads(database, 1)
+    ann, bob = add_account(database, "ann"), add_account(database, "bob")
+    judge(database, ann, {"ad-0": FEES})
+    judge(database, bob, {"ad-0": FEES})
+    with database.write() as session:
+        session.scalars(select(Assignment).where(Assignment.account_id == bob)).one().suggested_by = "b" * 64
+    made = export_finals(database, tmp_path, None, NOW)
+    line = json.loads((export_folder(tmp_path, made.manifest.digest) / EXAMPLES).read_text())
+    assert set(line["provenance"]["annotators"]) == {ann, bob}
+    assert line["provenance"]["suggested_by"] == {bob: "b" * 64}
+    assert made.manifest.suggested == 1
+    assert made.manifest.settings == {"overlap": 2, "blind": False, "gold_share": 0.0, "mixing": Mixing().model_dump()}
 
 
 def test_near_duplicates_share_a_scenario(sqlite_database: Database, tmp_path: Path) -> None:
