@@ -163,9 +163,10 @@ def _demand_blind(session: Session, annotator: str, ad: Ad) -> None:
 
 def _finished(session: Session, assignment: Assignment) -> AnnotationVersion | None:
     """What is stored of an opinion, when it is what was done."""
-    stored = assignment.annotation
-    latest = stored and session.get(AnnotationVersion, (assignment.id, stored.version))
-    return latest if latest is not None and latest.done else None
+    if assignment.annotation is None:
+        return None
+    latest = session.get_one(AnnotationVersion, (assignment.id, assignment.annotation.version))
+    return latest if latest.done else None
 
 
 def _lease(project: ProjectSettings, now: datetime) -> datetime:

@@ -284,7 +284,7 @@ def test_decided_ads_want_no_more_readers_when_the_overlap_is_raised(database: D
     with database.write() as session:
         for ad_id in ("ad-0", "ad-1"):
             resolve(session, ad_id, ada, 0, Draft(), NOW)
-    set_project(database, overlap=2)
+    set_project(database, overlap=2, mixing={"random": 1.0})
     assert make_queue(database, Random(1), NOW) == 1
     assert read_all(database, bob) == ["ad-2"]
     with database.write() as session:  # as a version before this one left it
