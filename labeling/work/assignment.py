@@ -165,8 +165,8 @@ def _finished(session: Session, assignment: Assignment) -> AnnotationVersion | N
     """What is stored of an opinion, when it is what was done."""
     if assignment.annotation is None:
         return None
-    latest = session.get_one(AnnotationVersion, (assignment.id, assignment.annotation.version))
-    return latest if latest.done else None
+    latest = session.get(AnnotationVersion, (assignment.id, assignment.annotation.version))
+    return latest if latest is not None and latest.done else None
 
 
 def _lease(project: ProjectSettings, now: datetime) -> datetime:
