@@ -1,7 +1,7 @@
 """From several opinions of one ad to one: what most say, how many say it, and where an adjudicator must look."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from labeling.annotation import Annotation
@@ -19,7 +19,7 @@ class Consensus:
     labels: dict[str, bool]
     """What more than half say of each label, in order of label; a tie is not in it."""
     shares: dict[str, float]
-    """Per label, the share of those who judged it that say present: the soft label."""
+    """Per label that anyone judged, the share of those who did that say present: the soft label."""
     spans: tuple[Span, ...]
     """For labels that are present, the words that more than half of those who marked evidence marked."""
     document_type: str | None
@@ -32,8 +32,12 @@ class Consensus:
 
     @property
     def settled(self) -> bool:
-        """Whether nobody needs to look at the ad again."""
+        """Whether all who read the ad say the same of all that they judged."""
         return bool(self.annotators) and not (self.disputed or self.document_type_disputed or self.undecided)
+
+    def unjudged(self, labels: Iterable[str]) -> list[str]:
+        """Those of ``labels`` that nobody judged: all who read the ad opted out of them, or could not decide."""
+        return [label for label in labels if label not in self.shares]
 
 
 def consensus(annotations: Sequence[Annotation]) -> Consensus:

@@ -86,5 +86,13 @@ class ExportError(LabelingError):
     """Labels cannot be exported, or an export is not what it was."""
 
 
+class UnsettledError(ExportError):
+    """An ad has no final labels. ``reason`` says why, as the end of "3 ads …"."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
 class ExchangeError(LabelingError):
     """A file for, or of, another tool cannot be read or written."""

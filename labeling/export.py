@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from labeling.annotation import Annotation
 from labeling.consensus import Consensus
 from labeling.corpus_files import split_of
-from labeling.errors import ExportError
+from labeling.errors import ExportError, UnsettledError
 from models.example import LabelledExample
 from models.taxonomy import Taxonomy
 
@@ -40,15 +40,15 @@ class Provenance(BaseModel):
     source: str = ""
     """How the ad came in, as its import said."""
     annotators: tuple[str, ...] = ()
+    suggested_by: dict[str, str] = {}
+    """Annotator → digest of the bundle whose suggestions they were shown; who is not in it read without."""
     adjudicator: str | None = None
     decided_at: datetime | None = None
 
 
 class FinalExample(LabelledExample):
-    """A labelled example with how many agreed and who they were; training reads what it knows of it."""
+    """A labelled example with who made it; training reads all but that."""
 
-    soft_labels: dict[str, float] = Field(default_factory=dict)
-    """Per label, the share of annotators who said present."""
     provenance: Provenance = Provenance()
 
 
@@ -67,6 +67,7 @@ class ExportManifest(BaseModel):
     labels: dict[str, int] = Field(description="Examples that have each label.")
     annotators: int
     adjudicated: int
+    suggested: int = Field(default=0, description="Examples of which some annotator was shown what a model suggests.")
     settings: dict[str, JsonValue] = Field(default={}, description="What was asked for, as the caller gave it.")
 
 
@@ -79,22 +80,38 @@ def final_example(
     group: str | None,
     taxonomy: Taxonomy,
     source: str = "",
+    suggested_by: Mapping[str, str] | None = None,
 ) -> FinalExample:
     """The example of an ad: what the adjudicator said, or else what the annotators agree on.
 
     A label that some annotator saw and that is finally absent is a hard negative: it looked like one. Without a group the text
-    itself is the scenario, so that the same text twice is never in two splits.
+    itself is the scenario, so that the same text twice is never in two splits. ``shares`` has the labels on which not all say
+    the same; an adjudicator's word weighs as much there as those of all annotators together, so a target is never on the
+    other side of what was decided.
+
+    Args:
+        agreed: what the annotators make of it.
+        adjudication: what the adjudicator said, if one was asked.
+        text: the ad, contact details masked.
+        language: its language.
+        group: of its near-duplicates; None for an ad that is like no other.
+        taxonomy: the labels that must all be judged.
+        source: how the ad came in.
+        suggested_by: annotator → digest of the bundle whose suggestions they were shown.
 
     Raises:
-        ExportError: the ad is not settled, or a label of the taxonomy was judged by nobody.
+        UnsettledError: the ad is not settled, its adjudicator could not decide, or a label was judged by nobody.
     """
     if adjudication is None and not agreed.settled:
-        raise ExportError(f"Ad {agreed.ad_id} is not settled: an adjudicator must decide, or more annotators.")
+        message = f"Ad {agreed.ad_id} is not settled: an adjudicator must decide, or more annotators."
+        raise UnsettledError(message, "on which reviewers differ")
     if adjudication is not None and not adjudication.decided:
-        raise ExportError(f"Ad {agreed.ad_id} could not be decided by its adjudicator either; leave it out.")
+        message = f"Ad {agreed.ad_id} could not be decided by its adjudicator either; leave it out."
+        raise UnsettledError(message, "on which the adjudicator could not decide either")
     labels = agreed.labels if adjudication is None else {**agreed.labels, **adjudication.labels}
     if missing := [label for label in taxonomy.label_ids if label not in labels]:
-        raise ExportError(f"Ad {agreed.ad_id}: nobody judged {', '.join(missing)}; left as they are they would count as absent.")
+        message = f"Ad {agreed.ad_id}: nobody judged {', '.join(missing)}; left as they are they would count as absent."
+        raise UnsettledError(message, "of which nobody judged some label; an adjudicator can")
     spans = agreed.spans if adjudication is None else adjudication.spans
     scenario = f"ads-{group or hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return FinalExample(
@@ -107,14 +124,21 @@ def final_example(
         document_type=agreed.document_type if adjudication is None else adjudication.document_type,
         scenario=scenario,
         split=split_of(scenario),
-        soft_labels={label: agreed.shares[label] for label in taxonomy.label_ids if label in agreed.shares},
+        shares=_shares(agreed, {} if adjudication is None else adjudication.labels, taxonomy) or None,
         provenance=Provenance(
             source=source,
             annotators=agreed.annotators,
+            suggested_by={who: digest for who, digest in (suggested_by or {}).items() if who in agreed.annotators},
             adjudicator=None if adjudication is None else adjudication.annotator,
             decided_at=None if adjudication is None else adjudication.saved_at,
         ),
     )
+
+
+def _shares(agreed: Consensus, decided: Mapping[str, bool], taxonomy: Taxonomy) -> dict[str, float]:
+    shares = {label: agreed.shares[label] for label in taxonomy.label_ids if label in agreed.shares}
+    weighed = {label: (share + decided[label]) / 2 if label in decided else share for label, share in shares.items()}
+    return {label: round(share, 4) for label, share in weighed.items() if 0 < share < 1}
 
 
 def write_export(
@@ -152,6 +176,7 @@ def write_export(
         labels={label: sum(label in e.labels for e in ordered) for label in taxonomy.label_ids},
         annotators=len({annotator for e in ordered for annotator in e.provenance.annotators}),
         adjudicated=sum(e.provenance.adjudicator is not None for e in ordered),
+        suggested=sum(bool(e.provenance.suggested_by) for e in ordered),
         settings=dict(settings or {}),
     )
     try:
@@ -212,5 +237,6 @@ def _description(manifest: ExportManifest) -> str:
     return (
         f"Ads labelled by {manifest.annotators} reviewers with taxonomy {manifest.taxonomy}; contact details were masked before "
         f"anyone read them. {manifest.examples} examples ({sizes}); languages: {languages}. An adjudicator decided "
-        f"{manifest.adjudicated} of them; on the others all reviewers agree. Near-duplicates share a split.\n"
+        f"{manifest.adjudicated} of them; on the others all reviewers agree. Of {manifest.suggested} some reviewer was "
+        "shown what a model suggests. Near-duplicates share a split.\n"
     )

@@ -20,6 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from labeling.store.columns import Json, Moment
 
 AccountId = String(12)
+_COMPARED = "action = 'opinions compared'"
 
 
 class AdState(StrEnum):
@@ -217,6 +218,8 @@ class Assignment(Base):
     assigned_at: Mapped[datetime]
     leased_until: Mapped[datetime]
     done_at: Mapped[datetime | None]
+    suggested_by: Mapped[str | None] = mapped_column(String(64))
+    """Digest of the bundle whose suggestions its reviewer was shown, the last one; None: they read without."""
 
     ad: Mapped[Ad] = relationship(back_populates="assignments")
     account: Mapped[Account] = relationship()
@@ -289,12 +292,15 @@ class Audit(Base):
     """Who did what with which ad, and when. Holds no text and no ad id; only grows."""
 
     __tablename__ = "audit"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        Index("ix_audit_compared", "account_id", "at", sqlite_where=text(_COMPARED), postgresql_where=text(_COMPARED)),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
     account_id: Mapped[str | None] = mapped_column(AccountId)
-    """None for a command of the console."""
+    """None for a command of the console, and for what happens by itself."""
     action: Mapped[str] = mapped_column(String(24))
     ad_number: Mapped[int | None] = mapped_column(index=True)
     detail: Mapped[str] = mapped_column(String(200))

@@ -36,7 +36,9 @@ def disputed_count(session: Session) -> int:
 
 
 def case(session: Session, ad_id: str, adjudicator: str, now: datetime) -> Case:
-    """Who opens a case sees others' opinions, so the audit notes it. Only of an ad for which no opinion is missing.
+    """Who opens a case sees others' opinions, so the audit notes it, and they give none of their own on this ad any more
+    (``comparing``). Only of an ad for which no opinion is missing. It may be an ad that the adjudicator has read as one of
+    several reviewers: in a small group somebody must decide.
 
     Raises:
         NotAllowedError: the account is no adjudicator.
@@ -44,9 +46,10 @@ def case(session: Session, ad_id: str, adjudicator: str, now: datetime) -> Case:
         ClosedError: opinions are missing; seeing them now would end their being blind.
     """
     demand(session.get(Account, adjudicator), Role.ADJUDICATOR)
-    ad = session.scalar(select(Ad).where(Ad.id == ad_id))
-    if ad is None:
+    number = session.scalar(select(Ad.number).where(Ad.id == ad_id))
+    if number is None:
         raise NotFoundError("There is no such ad.")
+    ad = locked_ad(session, number)  # so that it is not opened again, or another reviewer wanted, at the same moment
     if ad.state == AdState.OPEN:
         raise ClosedError("Opinions on this ad are missing; it cannot be compared yet.")
     done = select(Assignment).where(Assignment.ad_number == ad.number, Assignment.state == AssignmentState.DONE)

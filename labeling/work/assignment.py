@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session, aliased, joinedload
 
 from labeling.errors import ClosedError, NotAllowedError, NotFoundError
 from labeling.project import ProjectSettings
-from labeling.store.tables import Account, Ad, AdState, Assignment, AssignmentState, SuggestedLabel
+from labeling.store.tables import Account, Ad, AdState, AnnotationVersion, Assignment, AssignmentState, SuggestedLabel
 from labeling.work import audit
 from labeling.work.care import exposure
+from labeling.work.comparing import has_compared, not_compared_by
 from labeling.work.rules import load_project
 from labeling.work.settling import settle
 
@@ -93,13 +94,14 @@ def reopen(session: Session, assignment_id: int, annotator: str, now: datetime) 
 
     Raises:
         NotFoundError, NotAllowedError: as ``own_assignment``.
-        ClosedError: it is not done, or an adjudicator has decided since.
+        ClosedError: it is not done, an adjudicator has decided since, or they have seen the other opinions.
     """
     assignment = own_assignment(session, assignment_id, annotator, lock=True)
     ad = locked_ad(session, assignment.ad_number)
     if assignment.state != AssignmentState.DONE or ad.state == AdState.RESOLVED:
         why = "decided by an adjudicator" if ad.state == AdState.RESOLVED else assignment.state
         raise ClosedError(f"Assignment {assignment_id} cannot be opened again: it is {why}.")
+    _demand_blind(session, annotator, ad)
     assignment.state, assignment.done_at = AssignmentState.OPEN, None
     assignment.leased_until = _lease(load_project(session), now)
     settle(session, ad)
@@ -112,10 +114,11 @@ def hold(session: Session, assignment: Assignment, ad: Ad, now: datetime) -> Non
     while there is one.
 
     Raises:
-        ClosedError: it is done, skipped, or lapsed and taken over.
+        ClosedError: it is done, skipped, or lapsed and taken over, decided or compared.
     """
     if assignment.state == AssignmentState.LAPSED:
-        if not assignment.gold and ad.slots_left <= 0:
+        _demand_blind(session, assignment.account_id, ad)
+        if not assignment.gold and (ad.slots_left <= 0 or ad.state == AdState.RESOLVED):
             raise ClosedError("The time for this ad ran out and another reviewer has taken it over. What you saved is kept.")
         _hold_again(assignment, ad)
     if assignment.state != AssignmentState.OPEN:
@@ -124,7 +127,8 @@ def hold(session: Session, assignment: Assignment, ad: Ad, now: datetime) -> Non
 
 
 def end_leases(session: Session, now: datetime) -> None:
-    """Let go of ads whose reviewers went away; what they saved is kept."""
+    """Let go of ads whose reviewers went away; what they saved is kept. An opinion that was opened again and not changed is
+    done, as it was."""
     over = (
         select(Assignment)
         # A literal, so that SQLite sees that the index of open leases will do.
@@ -134,9 +138,15 @@ def end_leases(session: Session, now: datetime) -> None:
         .with_for_update(skip_locked=True)
     )
     for assignment in sorted(session.scalars(over), key=lambda one: one.ad_number):
+        ad = locked_ad(session, assignment.ad_number)
+        if (finished := _finished(session, assignment)) is not None:
+            assignment.state, assignment.done_at = AssignmentState.DONE, finished.saved_at
+            settle(session, ad)
+            audit.record(session, now, None, audit.Action.DONE, ad.number, f"version {finished.version}, opened and not changed")
+            continue
         assignment.state = AssignmentState.LAPSED
         if not assignment.gold:
-            locked_ad(session, assignment.ad_number).slots_left += 1
+            ad.slots_left += 1
 
 
 def locked_ad(session: Session, number: int) -> Ad:
@@ -144,6 +154,19 @@ def locked_ad(session: Session, number: int) -> Ad:
     return session.scalars(
         select(Ad).where(Ad.number == number).with_for_update().execution_options(populate_existing=True)
     ).one()
+
+
+def _demand_blind(session: Session, annotator: str, ad: Ad) -> None:
+    if has_compared(session, annotator, ad.number):
+        raise ClosedError("You have seen the other opinions on this ad, so yours stays as it was.")
+
+
+def _finished(session: Session, assignment: Assignment) -> AnnotationVersion | None:
+    """What is stored of an opinion, when it is what was done."""
+    if assignment.annotation is None:
+        return None
+    latest = session.get(AnnotationVersion, (assignment.id, assignment.annotation.version))
+    return latest if latest is not None and latest.done else None
 
 
 def _lease(project: ProjectSettings, now: datetime) -> datetime:
@@ -161,7 +184,7 @@ def _again(session: Session, annotator: str, now: datetime) -> Assignment | None
         select(Assignment.id, Assignment.ad_number)
         .join(Assignment.ad)
         .where(Assignment.account_id == annotator, Assignment.state == AssignmentState.LAPSED)
-        .where(or_(Assignment.gold, Ad.slots_left > 0))
+        .where(or_(Assignment.gold, Ad.slots_left > 0), Ad.state != AdState.RESOLVED, not_compared_by(annotator))
         .order_by(Assignment.id)
         .limit(1)
     )
@@ -199,8 +222,8 @@ def _take(session: Session, account: Account, project: ProjectSettings, now: dat
 
 
 def _new_ad(session: Session, account: Account) -> Ad | None:
-    queue = select(Ad).where(Ad.slots_left > 0, _not_read_by(account), _wanted_by(account)).order_by(Ad.rank, Ad.number)
-    queue = queue.limit(1).execution_options(populate_existing=True)
+    wanted = Ad.slots_left > 0, Ad.state != AdState.RESOLVED, _not_read_by(account), _wanted_by(account)
+    queue = select(Ad).where(*wanted).order_by(Ad.rank, Ad.number).limit(1).execution_options(populate_existing=True)
     ad = session.scalar(queue.with_for_update(of=Ad, skip_locked=True))
     # Near the end of the queue another may just be taking one of several slots of the last ads: those are waited for.
     return ad or session.scalar(queue.with_for_update(of=Ad))
@@ -213,12 +236,12 @@ def _new_gold(session: Session, account: Account) -> Ad | None:
 
 
 def _not_read_by(account: Account) -> ColumnElement[bool]:
-    """Neither the ad itself nor one of its near-duplicates."""
+    """Neither the ad itself nor one of its near-duplicates was read, by itself or with others' opinions beside it."""
     own, read = aliased(Assignment), aliased(Ad)
     itself = exists().where(own.account_id == account.id, own.ad_number == Ad.number)
     groups = select(read.group_id).join(own, own.ad_number == read.number)
     groups = groups.where(own.account_id == account.id, read.group_id.is_not(None))
-    return and_(~itself, or_(Ad.group_id.is_(None), Ad.group_id.not_in(groups)))
+    return and_(~itself, or_(Ad.group_id.is_(None), Ad.group_id.not_in(groups)), not_compared_by(account.id))
 
 
 def _wanted_by(account: Account) -> ColumnElement[bool]:

@@ -39,7 +39,7 @@ def record(
     """Note what happened, in the transaction in which it does.
 
     Args:
-        account_id: who did it; None for a command of the console.
+        account_id: who did it; None for a command of the console, and for what happens by itself.
         detail: counts, versions, names of settings; never words that someone typed or that an ad holds.
     """
     session.add(Audit(at=now, account_id=account_id, action=action, ad_number=ad_number, detail=detail[:200]))

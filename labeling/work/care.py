@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from labeling.errors import AccountError, DraftError
 from labeling.store.tables import Account, Assignment
 from labeling.work import audit
+from labeling.work.comparing import latest_comparisons
 from labeling.work.rules import day_begins, load_project
 from models.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What a reviewer has been shown: today, how many more today may bring, and whether a pause is due."""
+    """What someone has been shown: today, how many more today may bring, and whether a pause is due."""
 
     shown_today: int
     remaining_today: int
@@ -25,14 +26,23 @@ class Exposure:
 
 
 def exposure(session: Session, account: Account, now: datetime) -> Exposure:
-    """Counts every ad that was shown, skipped ones too."""
+    """Counts every ad that was shown: skipped ones too, and those whose opinions an adjudicator compared, each once a day."""
     project = load_project(session)
     limit = project.daily_limit if account.daily_limit is None else min(account.daily_limit, project.daily_limit)
-    shown = Assignment.account_id == account.id, Assignment.assigned_at >= day_begins(project, now)
-    today = session.scalar(select(func.count()).where(*shown)) or 0
+    begin = day_begins(project, now)
+    shown = Assignment.account_id == account.id, Assignment.assigned_at >= begin
+    compared = latest_comparisons(session, account.id, min(begin, now - timedelta(days=1))).values()
+    today = (session.scalar(select(func.count()).where(*shown)) or 0) + sum(at >= begin for at in compared)
     last = select(Assignment.assigned_at).where(Assignment.account_id == account.id).order_by(Assignment.assigned_at.desc())
-    in_a_row = _without_break([now, *session.scalars(last.limit(project.pause_after))], timedelta(minutes=project.break_minutes))
+    read = sorted([*session.scalars(last.limit(project.pause_after)), *compared], reverse=True)[: project.pause_after]
+    in_a_row = _without_break([now, *read], timedelta(minutes=project.break_minutes))
     return Exposure(today, max(limit - today, 0), in_a_row >= project.pause_after)
+
+
+def may_compare(session: Session, account: Account, ad_number: int, now: datetime) -> bool:
+    """Whether today's limit allows a look at this ad's opinions; what was looked at today may be looked at again."""
+    seen_today = latest_comparisons(session, account.id, day_begins(load_project(session), now))
+    return ad_number in seen_today or exposure(session, account, now).remaining_today > 0
 
 
 def opt_out(session: Session, account: Account, labels: Collection[str], taxonomy: Taxonomy, now: datetime) -> None:

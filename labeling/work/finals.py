@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from labeling.consensus import consensus
-from labeling.errors import ExportError
+from labeling.errors import UnsettledError
 from labeling.export import ExportManifest, FinalExample, final_example, write_export
 from labeling.opinion import StoredOpinion
 from labeling.store.database import Database
@@ -19,6 +19,8 @@ from labeling.work.rules import load_project
 from models.taxonomy import Taxonomy, packaged_taxonomy
 
 _BATCH = 1000
+_NOTED = {"blind", "overlap", "gold_share", "mixing"}
+"""Settings of the project that bear on what its labels are worth."""
 
 
 @dataclass(slots=True)
@@ -45,12 +47,12 @@ def export_finals(database: Database, folder: Path, account_id: str | None, now:
     """
     taxonomy = packaged_taxonomy()
     with database.read() as session:
-        overlap = load_project(session).overlap
+        settings = load_project(session).model_dump(mode="json", include=_NOTED)
         found = finals(session, taxonomy)
-    manifest = write_export(found.examples, folder, taxonomy=taxonomy, settings={"overlap": overlap})
+    manifest = write_export(found.examples, folder, taxonomy=taxonomy, settings=settings)
     with database.write() as session:
         if session.get(Export, manifest.digest) is None:
-            noted = {"overlap": overlap, "folder": str(folder)}
+            noted = settings | {"folder": str(folder)}
             session.add(Export(digest=manifest.digest, made_at=now, account_id=account_id, ads=manifest.examples, settings=noted))
         audit.record(session, now, account_id, audit.Action.EXPORTED, detail=f"{manifest.examples} ads, {manifest.digest[:16]}")
     return MadeExport(manifest, found.left_out)
@@ -75,18 +77,19 @@ def finals(session: Session, taxonomy: Taxonomy) -> Finals:
         for ad in ads:
             try:
                 found.examples.append(_example(ad, taxonomy))
-            except ExportError:
-                found.left_out["on which nobody could decide, or of which nobody judged some label"] += 1
+            except UnsettledError as error:
+                found.left_out[error.reason] += 1
         last = ads[-1].number
         session.expunge_all()
     return found
 
 
 def _example(ad: Ad, taxonomy: Taxonomy) -> FinalExample:
+    done = [assignment for assignment in ad.assignments if assignment.state == AssignmentState.DONE]
     opinions = [
         StoredOpinion.of_annotation(assignment.annotation, assignment.account_id).annotation(ad.id)
-        for assignment in ad.assignments
-        if assignment.state == AssignmentState.DONE and assignment.annotation is not None
+        for assignment in done
+        if assignment.annotation is not None
     ]
     decision = None if ad.adjudication is None else StoredOpinion.of_adjudication(ad.adjudication).annotation(ad.id)
     return final_example(
@@ -97,4 +100,5 @@ def _example(ad: Ad, taxonomy: Taxonomy) -> FinalExample:
         group=None if ad.group_id is None else str(ad.group_id),
         taxonomy=taxonomy,
         source=ad.source,
+        suggested_by={one.account_id: one.suggested_by for one in done if one.suggested_by is not None},
     )

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from labeling.diversity import clusters_by_language
 from labeling.queue import Candidate, Mixing, plan
 from labeling.store.database import Database
-from labeling.store.tables import Ad, Assignment, AssignmentState, Feedback, StoredAnnotation, Suggestion
+from labeling.store.tables import Ad, AdState, Assignment, AssignmentState, Feedback, StoredAnnotation, Suggestion
 from labeling.work import audit
 from labeling.work.ranks import LAST_RANKS, PLANNED_RANKS
 from labeling.work.rules import load_project
@@ -57,7 +57,8 @@ def _waiting(session: Session, cluster_of: Mapping[int, int]) -> tuple[list[int]
     not but are like one that was."""
     read = _read(session)
     columns = select(Ad.number, Ad.language, Ad.group_id, Suggestion.labels, exists().where(Feedback.ad_id == Ad.id))
-    rows = session.execute(columns.outerjoin(Ad.suggestion).where(Ad.slots_left > 0).order_by(Ad.rank, Ad.number)).all()
+    wanted = Ad.slots_left > 0, Ad.state != AdState.RESOLVED
+    rows = session.execute(columns.outerjoin(Ad.suggestion).where(*wanted).order_by(Ad.rank, Ad.number)).all()
     groups_read = set(
         session.scalars(select(Ad.group_id).where(Ad.group_id.is_not(None), Ad.number.in_(select(Assignment.ad_number))))
     )

@@ -20,7 +20,7 @@ def load_project(session: Session) -> ProjectSettings:
 
 
 def change_project(session: Session, account_id: str | None, wanted: ProjectSettings, now: datetime) -> None:
-    """Store settings. Another overlap opens or closes slots of every ad that is no gold item."""
+    """Store settings. Another overlap opens or closes slots of every ad that is no gold item and not decided."""
     stored = session.get(StoredProject, _ONLY_ROW, with_for_update=True)
     before = load_project(session)
     if stored is None:
@@ -31,7 +31,8 @@ def change_project(session: Session, account_id: str | None, wanted: ProjectSett
     audit.record(session, now, account_id, audit.Action.SETTINGS_CHANGED, detail=", ".join(changed))
     if more := wanted.overlap - before.overlap:
         session.flush()
-        session.execute(update(Ad).where(Ad.gold.is_(None)).values(slots_left=Ad.slots_left + more))
+        undecided = Ad.gold.is_(None), Ad.state != AdState.RESOLVED
+        session.execute(update(Ad).where(*undecided).values(slots_left=Ad.slots_left + more))
         finished = (AdState.AGREED, AdState.DISPUTED)
         session.execute(update(Ad).where(Ad.slots_left > 0, Ad.state.in_(finished)).values(state=AdState.OPEN))
         settle_waiting(session)

@@ -7,6 +7,7 @@ from labeling.annotation import Annotation
 from labeling.consensus import consensus
 from labeling.opinion import StoredOpinion
 from labeling.store.tables import Ad, AdState, Assignment, AssignmentState
+from models.taxonomy import packaged_taxonomy
 
 
 def done_opinions(session: Session, ad: Ad) -> list[Annotation]:
@@ -37,7 +38,10 @@ def settle(session: Session, ad: Ad) -> None:
         return
     opinions = done_opinions(session, ad)
     if opinions:
-        ad.state = AdState.AGREED if consensus(opinions).settled else AdState.DISPUTED
+        agreed = consensus(opinions)
+        # A label that all opted out of must be judged by somebody: an adjudicator, who judges all of them.
+        whole = agreed.settled and not agreed.unjudged(packaged_taxonomy().label_ids)
+        ad.state = AdState.AGREED if whole else AdState.DISPUTED
 
 
 def settle_waiting(session: Session) -> None:

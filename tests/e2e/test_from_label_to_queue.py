@@ -65,7 +65,7 @@ def test_from_the_first_label_to_a_new_order_of_the_queue(
     (export,) = (tmp_path / "exports").iterdir()
     (example,) = (json.loads(line) for line in (export / "examples.jsonl").read_text().splitlines())
     assert [example["text"][span["start"] : span["end"]] for span in example["spans"]] == [PAPERS, SECRET]
-    assert example["soft_labels"]["dependency_isolation"] == 0.5
+    assert example["shares"] == {"dependency_isolation": 0.75}, "of two one saw it, and so did the adjudicator"
 
     before = _scored_and_queued(desk, small_run.result.bundle.folder)
     sources = [{"path": str(small_run.data)}, {"path": str(export / "examples.jsonl"), "share": 4}]

@@ -11,7 +11,7 @@ from labeling.store.tables import Ad, AdState, SignInSession
 from tests.e2e.conftest import Complaints
 from tests.e2e.labelling import STRAWBERRIES, Reviewer, bring, opinion_of, sign_in_by_keyboard, someone
 from tests.labeling.conftest import set_project
-from tests.labeling.web.conftest import Site, serving_pages
+from tests.labeling.web.conftest import Site, serving_pages, suggest
 
 SCRIPTS = "Hi <script>window.ran = 1</script> <img src=x onerror='window.ran = 1'> <b>papers</b> kept &amp; held </textarea> ok"
 
@@ -162,6 +162,23 @@ def test_words_are_marked_with_the_mouse_too(browser: Browser, site: Site, compl
         ana.page.get_by_role("checkbox", name="Debt or fees").uncheck()
         expect(ana.page.locator("#words mark")).to_have_count(0)
         ana.saved()
+
+
+def test_what_the_model_takes_the_text_for_stands_beside_that_kind_and_is_not_chosen(
+    browser: Browser, site: Site, complaints: Complaints
+) -> None:
+    bring(site.database, STRAWBERRIES, "Another ad.")
+    set_project(site.database, blind=False)
+    suggest(site.database, "ad-1", {})
+    with someone(browser, site, complaints, "ana") as ana:
+        suggested = ana.page.locator(".chip .suggested:visible")
+        expect(suggested).to_have_text("model 0.50")
+        expect(ana.page.locator(".chip", has=ana.page.locator(".suggested:visible")).locator("input")).to_have_value("other")
+        expect(ana.page.locator(".chip input:checked")).to_have_count(0)
+        ana.press("r", "t", "ArrowDown", "Escape", "Enter")
+        ana.shown("Another ad.")
+        expect(suggested).to_have_count(0)
+    assert complaints.found == []
 
 
 def test_undo_and_redo_step_through_what_was_said(browser: Browser, site: Site, complaints: Complaints) -> None:

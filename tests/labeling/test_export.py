@@ -13,7 +13,9 @@ from labeling.errors import ExportError
 from labeling.export import EXAMPLES, FinalExample, export_folder, final_example, read_export, write_export
 from models.example import Span, read_examples
 from models.taxonomy import packaged_taxonomy
+from models.windows import WindowMaker
 from training.data import load_data
+from training.dataset import rows_of
 
 TAXONOMY = packaged_taxonomy()
 TEXT = "You pay back the bus first 🚌, she says."
@@ -41,7 +43,7 @@ def test_what_all_agree_on_is_the_example() -> None:
     assert final.spans == [Span(start=4, end=16, label="debt_or_fees")]
     assert final.hard_negatives == []
     assert final.document_type == "recruitment_post"
-    assert final.soft_labels["debt_or_fees"] == 1.0
+    assert final.shares is None, "there is nothing on which they differ"
     assert final.provenance.annotators == ("1", "2")
 
 
@@ -51,8 +53,28 @@ def test_the_adjudicator_decides_and_what_looked_like_a_label_is_a_hard_negative
     final = example(agreed, decided)
     assert final.labels == ["debt_or_fees"]
     assert final.hard_negatives == ["third_party_control"]
-    assert final.soft_labels["third_party_control"] == 0.5
+    assert final.shares == {"debt_or_fees": 0.75, "third_party_control": 0.25}
     assert final.provenance.adjudicator == "9"
+
+
+def test_where_the_adjudicator_overrules_all_the_target_is_in_the_middle() -> None:
+    final = example(consensus([opinion("1"), opinion("2")]), opinion("9", "debt_or_fees"))
+    assert (final.labels, final.shares) == (["debt_or_fees"], {"debt_or_fees": 0.5})
+
+
+def test_training_aims_at_the_shares_of_an_export(tmp_path: Path, base_folder: Path) -> None:
+    said = {"1": "debt_or_fees", "2": "debt_or_fees", "3": "third_party_control"}
+    two_of_three = consensus([opinion(who, label, ad_id="shared") for who, label in said.items()])
+    shared = example(two_of_three, opinion("9", "debt_or_fees"), group="shared")
+    manifest = write_export([shared, *examples(60)], tmp_path, taxonomy=TAXONOMY)
+    data = load_data(export_folder(tmp_path, manifest.digest) / EXAMPLES, TAXONOMY)
+    read = {one.id: one for split in data.splits.values() for one in split}
+    maker = WindowMaker(base_folder / "tokenizer.json")
+    targets, agreed = (rows_of([read[ad_id]], TAXONOMY, maker)[0]["labels"] for ad_id in ("shared", "ad-2"))
+    of = dict(zip(TAXONOMY.label_ids, targets, strict=True))
+    assert (of.pop("debt_or_fees"), of.pop("third_party_control")) == (0.8333, 0.1667)
+    assert set(of.values()) == {0.0}
+    assert set(agreed) == {0.0, 1.0}
 
 
 def test_what_is_not_settled_is_not_exported() -> None:

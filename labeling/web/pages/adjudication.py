@@ -15,11 +15,13 @@ from labeling.opinion import Draft
 from labeling.store.tables import Ad
 from labeling.web.access import Adjudicator, Data, Needs, utc_now
 from labeling.web.catalogue import phrases, taxonomy_in
+from labeling.web.errors import DailyLimitError
 from labeling.web.marked_text import pieces
 from labeling.web.pages.review import REASONS, Saved, SaveRequest, direction_of
 from labeling.web.rendering import language_of, page
 from labeling.web.review_keys import SHORTCUTS, labels_for
 from labeling.work.adjudicating import Case, case, disputed, disputed_count, resolve
+from labeling.work.care import exposure, may_compare
 from labeling.work.rules import load_project
 from labeling.work.settling import done_opinions
 
@@ -41,7 +43,9 @@ def show_list(request: Request, visitor: Adjudicator, database: Data, after: int
 
 def _row(session: Session, ad: Ad, names: dict[str, str]) -> dict[str, Any]:
     opinions = done_opinions(session, ad)
-    labels = [names.get(label, label) for label in consensus(opinions).disputed]
+    agreed = consensus(opinions)
+    open_to = [*agreed.disputed, *(agreed.unjudged(names) if agreed.annotators else ())]
+    labels = [names[label] for label in names if label in open_to]
     return {"number": ad.number, "language": ad.language, "opinions": len(opinions), "labels": labels}
 
 
@@ -57,9 +61,13 @@ def next_case(database: Data, after: int = 0) -> Response:
 def show_case(number: int, request: Request, visitor: Adjudicator, database: Data) -> Response:
     """One case. Reviewers are A, B, …: who they are is nothing to go by."""
     language = language_of(request, visitor)
+    now = utc_now()
     with database.write() as session:  # the audit notes who compares opinions
-        found = case(session, _id_of(session, number), visitor.id, utc_now())
-        project = load_project(session)
+        ad_id = _id_of(session, number)
+        if not may_compare(session, visitor.account, number, now):
+            raise DailyLimitError
+        found = case(session, ad_id, visitor.id, now)
+        project, cared = load_project(session), exposure(session, visitor.account, now)
     labels = labels_for(language)
     spoken = {key: phrase for key, phrase in phrases(language).items() if key.startswith("review.")}
     ad, decision = found.ad, found.decision
@@ -67,6 +75,7 @@ def show_case(number: int, request: Request, visitor: Adjudicator, database: Dat
     facts = {
         "csrf": visitor.csrf,
         "blur": project.blur,
+        "pause": cared.pause,
         "phrases": spoken,
         "labels": [{"id": one.id, "key": one.key, "kind": one.kind, "name": one.name} for one in labels],
         "number": ad.number,
@@ -86,7 +95,7 @@ def show_case(number: int, request: Request, visitor: Adjudicator, database: Dat
         facts=facts,
         labels=labels,
         opinions=shown,
-        compared=[one for one in labels if len({_said(draft, one.id) for draft in drafts}) > 1],
+        compared=[one for one in labels if _is_open(drafts, one.id)],
         direction=direction_of(ad.text),
         ad_language="" if ad.language == "und" else ad.language,
         document_types=taxonomy_in(language).document_types,
@@ -116,6 +125,12 @@ def _said(draft: Draft, label: str) -> str:
     if draft.cannot_decide is not None or label not in draft.labels:
         return "not_judged"
     return "present" if draft.labels[label] else "absent"
+
+
+def _is_open(drafts: list[Draft], label: str) -> bool:
+    """Whether opinions differ on a label, or nobody judged it although someone judged others."""
+    said = {_said(draft, label) for draft in drafts}
+    return len(said) > 1 or (said == {"not_judged"} and any(draft.cannot_decide is None for draft in drafts))
 
 
 def _proposal(found: Case) -> Draft:

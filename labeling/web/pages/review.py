@@ -10,8 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeling.opinion import Draft, StoredOpinion
-from labeling.project import ProjectSettings
-from labeling.store.tables import Account, Assignment, AssignmentState
+from labeling.store.tables import Account, Assignment, AssignmentState, Suggestion
 from labeling.web.access import Annotator, Data, utc_now
 from labeling.web.catalogue import phrases, taxonomy_in
 from labeling.web.errors import DailyLimitError
@@ -21,6 +20,7 @@ from labeling.work.annotating import save
 from labeling.work.assignment import next_assignment, reopen, skip
 from labeling.work.care import exposure
 from labeling.work.rules import load_project
+from labeling.work.showing import shown_suggestion
 
 router = APIRouter()
 REASONS = ("language", "unreadable", "context", "contradiction", "other")
@@ -116,24 +116,24 @@ def reopen_ad(assignment_id: int, visitor: Annotator, database: Data) -> Respons
 
 
 def _shown(session: Session, assignment: Assignment, account: Account) -> dict[str, Any]:
-    ad, stored, project = assignment.ad, assignment.annotation, load_project(session)
+    ad, stored = assignment.ad, assignment.annotation
+    suggestion = shown_suggestion(assignment, load_project(session))
     cared = exposure(session, account, utc_now())
     opinion = stored and StoredOpinion.of_annotation(stored, account.id)
     return {
         "assignment": assignment.id,
         "version": opinion.version if opinion else 0,
         "ad": {"id": ad.id, "text": ad.text, "language": ad.language, "direction": direction_of(ad.text)},
-        "suggestions": _suggestions(assignment, project, account),
+        "suggestions": suggestion and _suggestions(suggestion, account),
+        "suggested_type": suggestion
+        and {"document_type": suggestion.document_type, "probability": suggestion.document_type_probability},
         "annotation": opinion and opinion.draft.model_dump(mode="json"),
         "remaining_today": cared.remaining_today,
         "pause": cared.pause,
     }
 
 
-def _suggestions(assignment: Assignment, project: ProjectSettings, account: Account) -> list[dict[str, Any]] | None:
-    suggestion = assignment.ad.suggestion
-    if project.blind or suggestion is None:
-        return None
+def _suggestions(suggestion: Suggestion, account: Account) -> list[dict[str, Any]]:
     return [{"label": label, **said} for label, said in suggestion.labels.items() if label not in account.opt_outs]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from labeling.errors import StoreError
 from labeling.store.database import Database, parsed
 from labeling.store.migrating import config_for
-from labeling.store.tables import Account, Ad
+from labeling.store.tables import Account, Ad, Assignment, Audit
 from labeling.work import audit
 from tests.labeling.conftest import NOW, add_account, add_ads
 
@@ -43,6 +43,18 @@ def test_a_database_of_a_newer_version_is_refused(database: Database, address: s
         session.execute(text("UPDATE labeling_version SET version_num = 'r9999'"))
     with pytest.raises(StoreError, match="r9999"):
         Database(address)
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date_with_what_is_in_it(address: str) -> None:
+    with create_engine(parsed(address)).begin() as connection:
+        command.upgrade(config_for(connection), "r0002")
+        row = {"now": NOW.replace(tzinfo=None).isoformat(" ") if connection.dialect.name == "sqlite" else NOW}
+        connection.execute(text("INSERT INTO audit (at, action, detail) VALUES (:now, 'opinions compared', '')"), row)
+    opened = Database(address)
+    with opened.read() as session:
+        assert [(row.at, row.action) for row in session.query(Audit)] == [(NOW, "opinions compared")]
+        assert session.query(Assignment.suggested_by).all() == []
+    opened.close()
 
 
 @pytest.mark.parametrize("table", ["audit", "annotation_version", "adjudication_version"])

@@ -1,7 +1,8 @@
 from typing import Any
 
 from labeling.store.tables import Ad
-from tests.labeling.conftest import add_ads
+from models.taxonomy import packaged_taxonomy
+from tests.labeling.conftest import add_ads, set_project
 from tests.labeling.web.conftest import Site
 
 SEEN: dict[str, Any] = {
@@ -53,3 +54,42 @@ def test_a_case_that_does_not_exist_is_not_found(site: Site) -> None:
     judy = site.visitor("judy")
     assert judy.get("/adjudication/99").status_code == 404
     assert judy.act("PUT", "/api/adjudication/99", json={"version": 0, **SEEN}).status_code == 404
+
+
+def test_the_days_limit_and_the_pause_are_for_adjudicators_too(site: Site) -> None:
+    number = disagree(site)
+    judy = site.visitor("judy")
+    assert '"pause": false' in judy.get(f"/adjudication/{number}").text
+    set_project(site.database, daily_limit=1, pause_after=1)
+    assert '"pause": true' in judy.get(f"/adjudication/{number}").text, "what was seen today may be seen again"
+    add_ads(site.database, 1, prefix="more")
+    with site.database.write() as session:
+        other = session.query(Ad).filter(Ad.id == "more-0").one()
+        other.state = "disputed"
+        other_number = other.number
+    refused = judy.get(f"/adjudication/{other_number}")
+    assert (refused.status_code, "That is enough for today." in refused.text) == (403, True)
+
+
+def test_who_has_compared_an_ad_cannot_open_their_own_opinion_again(site: Site) -> None:
+    add_ads(site.database, 1)
+    judy, bea = site.visitor("judy"), site.visitor("bea")
+    own = judy.get("/api/next").json()["assignment"]
+    assert judy.save(own, 0, **SEEN, done=True).is_success
+    assert bea.save(bea.get("/api/next").json()["assignment"], 0, **NOT_SEEN, done=True).is_success
+    assert judy.get("/adjudication/1").is_success
+    refused = judy.act("POST", f"/api/assignments/{own}/reopen")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:signaal:problem:closed")
+    assert "seen what others say" in refused.json()["title"]
+
+
+def test_a_label_that_nobody_judged_is_asked_of_the_adjudicator(site: Site) -> None:
+    add_ads(site.database, 1)
+    for name in ("ana", "bea"):
+        visitor = site.visitor(name)
+        visitor.act("POST", "/my-work/opt-outs", data={"label": "minor_age_cue"})
+        assert visitor.save(visitor.get("/api/next").json()["assignment"], 0, **SEEN, done=True).is_success
+    judy = site.visitor("judy")
+    name = next(label.name for label in packaged_taxonomy().indicators if label.id == "minor_age_cue")
+    assert f"<td>{name}</td>" in judy.get("/adjudication").text
+    assert judy.get("/adjudication/1").text.count('class="is-not_judged"') == 2

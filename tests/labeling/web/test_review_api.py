@@ -114,8 +114,14 @@ def test_suggestions_are_shown_only_where_the_project_says_so(site: Site, blind:
     suggest(site.database, "ad-0", {"debt_or_fees": said, "absent_limits": said})
     ana = site.visitor("ana")
     ana.act("POST", "/my-work/opt-outs", data={"label": "absent_limits"})
-    suggestions = take(ana)["suggestions"]
-    assert suggestions == (None if blind else [{"label": "debt_or_fees", **said}])
+    shown = take(ana)
+    assert shown["suggestions"] == (None if blind else [{"label": "debt_or_fees", **said}])
+    assert shown["suggested_type"] == (None if blind else {"document_type": "other", "probability": 0.5})
+    set_project(site.database, blind=True)
+    assert take(ana)["suggestions"] is None
+    with site.database.read() as session:
+        noted = session.get_one(Assignment, shown["assignment"]).suggested_by
+    assert noted == (None if blind else "0" * 64), "what was seen stays noted"
     assert 'data-label="absent_limits"' not in ana.get("/review").text
 
 

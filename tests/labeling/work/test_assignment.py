@@ -1,17 +1,21 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
 from sqlalchemy import event, func, select, update
 
+from labeling.accounts.roles import Role
 from labeling.errors import ClosedError, NotAllowedError, NotFoundError
 from labeling.opinion import Draft
 from labeling.store.database import Database
-from labeling.store.tables import Account, Ad, Assignment, SuggestedLabel
+from labeling.store.tables import Account, Ad, Assignment, Audit, SuggestedLabel
+from labeling.work.adjudicating import resolve
 from labeling.work.annotating import save
 from labeling.work.assignment import next_assignment, own_assignment, reopen, skip
 from labeling.work.care import exposure, opt_out, set_daily_limit
+from labeling.work.queueing import make_queue
 from models.taxonomy import packaged_taxonomy
 from tests.labeling.conftest import NOW, add_account, add_ads, set_project
 
@@ -270,6 +274,52 @@ def test_another_overlap_opens_and_closes_slots(database: Database) -> None:
     assert read_all(database, cas) == []
     with database.read() as session:
         assert set(session.scalars(select(Ad.state))) == {"agreed"}
+
+
+def test_decided_ads_want_no_more_readers_when_the_overlap_is_raised(database: Database) -> None:
+    set_project(database, overlap=1)
+    add_ads(database, 3)
+    ann, bob, ada = add_account(database, "ann"), add_account(database, "bob"), add_account(database, "ada", Role.ADJUDICATOR)
+    assert len(read_all(database, ann)) == 3
+    with database.write() as session:
+        for ad_id in ("ad-0", "ad-1"):
+            resolve(session, ad_id, ada, 0, Draft(), NOW)
+    set_project(database, overlap=2, mixing={"random": 1.0})
+    assert make_queue(database, Random(1), NOW) == 1
+    assert read_all(database, bob) == ["ad-2"]
+    with database.write() as session:  # as a version before this one left it
+        session.execute(update(Ad).values(slots_left=1))
+    assert make_queue(database, Random(1), NOW) == 1
+    assert read_all(database, add_account(database, "cas")) == ["ad-2"]
+
+
+def test_an_opinion_that_is_opened_again_and_left_counts_as_it_was(database: Database) -> None:
+    set_project(database, overlap=1, lease_minutes=30)
+    add_ads(database, 1)
+    ann, bob = add_account(database, "ann"), add_account(database, "bob")
+    taken = take(database, ann)
+    assert taken is not None
+    finish(database, taken[0], ann)
+    with database.write() as session:
+        reopen(session, taken[0], ann, NOW)
+    assert take(database, bob, NOW + timedelta(hours=1)) is None, "the slot is ann's"
+    with database.read() as session:
+        assignment = session.get_one(Assignment, taken[0])
+        assert (assignment.state, assignment.done_at, assignment.ad.state) == ("done", NOW, "agreed")
+        assert session.scalars(select(Audit.action).order_by(Audit.id.desc()).limit(1)).one() == "done"
+
+
+def test_an_opinion_that_was_changed_and_left_goes_to_another(database: Database) -> None:
+    set_project(database, overlap=1, lease_minutes=30)
+    add_ads(database, 1)
+    ann, bob = add_account(database, "ann"), add_account(database, "bob")
+    taken = take(database, ann)
+    assert taken is not None
+    finish(database, taken[0], ann)
+    with database.write() as session:
+        reopen(session, taken[0], ann, NOW)
+        save(session, taken[0], ann, 1, Draft(comment="no"), done=False, now=NOW)
+    assert take(database, bob, NOW + timedelta(hours=1)) is not None
 
 
 def test_finding_the_next_ad_reads_no_table_from_end_to_end(sqlite_database: Database) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,16 @@ from labeling.accounts.roles import Role
 from labeling.errors import ExportError
 from labeling.export import EXAMPLES, export_folder
 from labeling.opinion import Draft
+from labeling.queue import Mixing
 from labeling.store.database import Database
-from labeling.store.tables import Ad, Audit, Export
-from labeling.work.adjudicating import resolve
+from labeling.store.tables import Account, Ad, Assignment, Audit, Export, StoredAnnotation
+from labeling.work.adjudicating import disputed, resolve
 from labeling.work.annotating import save
 from labeling.work.assignment import next_assignment
-from labeling.work.finals import export_finals
+from labeling.work.care import opt_out
+from labeling.work.finals import export_finals, finals
 from models.example import Span, read_examples
+from models.taxonomy import packaged_taxonomy
 from tests.labeling.conftest import NOW, add_account, add_ads, set_project
 
 FEES = Draft(
@@ -48,9 +52,10 @@ def test_what_is_agreed_and_what_was_decided_is_exported_once(database: Database
         "ad-2": ([], [], "recruitment_post"),
     }
     assert [(s.start, s.end) for s in examples["ad-0"].spans] == [(33, 54)]
+    assert {i: e.shares for i, e in examples.items()} == {"ad-0": None, "ad-1": {"debt_or_fees": 0.25}, "ad-2": None}
     assert dict(made.left_out) == {
         "that wait for an adjudicator": 1,
-        "on which nobody could decide, or of which nobody judged some label": 1,
+        "on which the adjudicator could not decide either": 1,
     }
     again = export_finals(database, tmp_path / "exports", None, NOW)
     assert again.manifest.digest == made.manifest.digest
@@ -58,6 +63,53 @@ def test_what_is_agreed_and_what_was_decided_is_exported_once(database: Database
         noted = session.scalars(select(Export)).one()
         assert (noted.digest, noted.ads, noted.account_id) == (made.manifest.digest, 3, ann)
         assert len(session.scalars(select(Audit).where(Audit.action == "exported")).all()) == 2
+
+
+def test_a_label_that_all_opted_out_of_waits_for_an_adjudicator_and_is_not_lost(database: Database, tmp_path: Path) -> None:
+    set_project(database, overlap=2)
+    add_ads(database, 1)
+    ann, bob, ada = add_account(database, "ann"), add_account(database, "bob"), add_account(database, "ada", Role.ADJUDICATOR)
+    with database.write() as session:
+        for annotator in (ann, bob):
+            opt_out(session, session.get_one(Account, annotator), ["minor_age_cue"], packaged_taxonomy(), NOW)
+    judge(database, ann, {"ad-0": FEES})
+    judge(database, bob, {"ad-0": FEES})
+    with database.write() as session:
+        assert [ad.id for ad in disputed(session)] == ["ad-0"]
+        found = finals(session, packaged_taxonomy())
+        assert (found.examples, dict(found.left_out)) == ([], {"that wait for an adjudicator": 1})
+        resolve(session, "ad-0", ada, 0, FEES, NOW)
+    made = export_finals(database, tmp_path, None, NOW)
+    (example,) = read_examples(export_folder(tmp_path, made.manifest.digest) / EXAMPLES)
+    assert (example.labels, example.shares, made.left_out) == (["debt_or_fees"], None, {})
+
+
+def test_an_agreed_ad_that_lacks_a_judgement_all_the_same_is_counted_as_such(sqlite_database: Database, tmp_path: Path) -> None:
+    set_project(sqlite_database, overlap=1)
+    add_ads(sqlite_database, 2)
+    judge(sqlite_database, add_account(sqlite_database, "ann"), {"ad-0": NOTHING, "ad-1": NOTHING})
+    with sqlite_database.write() as session:  # as if the taxonomy had got a label since
+        one = session.scalars(select(StoredAnnotation).order_by(StoredAnnotation.assignment_id)).first()
+        assert one is not None
+        one.labels = {label: there for label, there in one.labels.items() if label != "minor_age_cue"}
+    made = export_finals(sqlite_database, tmp_path, None, NOW)
+    assert (made.manifest.examples, dict(made.left_out)) == (1, {"of which nobody judged some label; an adjudicator can": 1})
+
+
+def test_an_export_says_whose_suggestions_were_seen_and_how_the_project_worked(database: Database, tmp_path: Path) -> None:
+    set_project(database, overlap=2, blind=False)
+    add_ads(database, 1)
+    ann, bob = add_account(database, "ann"), add_account(database, "bob")
+    judge(database, ann, {"ad-0": FEES})
+    judge(database, bob, {"ad-0": FEES})
+    with database.write() as session:
+        session.scalars(select(Assignment).where(Assignment.account_id == bob)).one().suggested_by = "b" * 64
+    made = export_finals(database, tmp_path, None, NOW)
+    line = json.loads((export_folder(tmp_path, made.manifest.digest) / EXAMPLES).read_text())
+    assert set(line["provenance"]["annotators"]) == {ann, bob}
+    assert line["provenance"]["suggested_by"] == {bob: "b" * 64}
+    assert made.manifest.suggested == 1
+    assert made.manifest.settings == {"overlap": 2, "blind": False, "gold_share": 0.0, "mixing": Mixing().model_dump()}
 
 
 def test_near_duplicates_share_a_scenario(sqlite_database: Database, tmp_path: Path) -> None:

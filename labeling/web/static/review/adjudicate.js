@@ -56,7 +56,9 @@ byId("opinions").addEventListener("click", (event) => {
 });
 window.addEventListener("beforeunload", (event) => changed && event.preventDefault());
 byId("work").hidden = false;
-desk.open(facts.ad, null, draftOf(facts.proposal));
+desk.open(facts.ad, null, null, draftOf(facts.proposal));
 page.cover(facts.blur);
 byId("language").textContent = languageName(facts.ad.language, say);
 announce(say("review.case_open"));
+byId("pause").addEventListener("close", () => page.focus());
+if (facts.pause) byId("pause").showModal();

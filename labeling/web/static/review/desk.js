@@ -8,15 +8,16 @@ export class Desk {
   #anchor = null; // the word where a selection began; null: nothing is selected
 
   /**
-   * @param {{text: TextView, list: LabelsView, labels: Map<string, {name: string}>, say, announce, draw, changed}} parts
-   *   `draw(draft)` shows the rest of a draft; `changed(draft)` is told what the reviewer changed
+   * @param {{text: TextView, list: LabelsView, labels: Map<string, {name: string}>, say, announce, draw, suggestType, changed}} parts
+   *   `draw(draft)` shows the rest of a draft; `suggestType` what the model takes the text for; `changed(draft)` is told what
+   *   the reviewer changed
    */
   constructor(parts) {
     Object.assign(this, parts);
   }
 
   /** Put another ad on the desk. */
-  open(ad, suggestions, draft) {
+  open(ad, suggestions, suggestedType, draft) {
     this.ad = new AdText(ad.text, ad.language);
     this.direction = ad.direction;
     this.suggestions = (suggestions ?? []).filter((one) => one.status !== "absent" && this.labels.has(one.label));
@@ -25,6 +26,7 @@ export class Desk {
     this.covered = false;
     this.text.open(this.ad, ad.language, ad.direction);
     this.list.suggest(this.suggestions);
+    this.suggestType(suggestedType);
     this.restart(draft);
   }
 

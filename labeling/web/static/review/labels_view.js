@@ -1,7 +1,7 @@
 // The list of labels: which are present, how many words each has, what the model suggests, and what each means.
 
 /** Two digits, and never a certainty. */
-function twoDigits(probability) {
+export function twoDigits(probability) {
   if (probability > 0.99) return "> 0.99";
   return probability < 0.01 ? "< 0.01" : probability.toFixed(2);
 }

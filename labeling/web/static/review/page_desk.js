@@ -2,7 +2,7 @@
 
 import { Desk } from "./desk.js";
 import { actionOf } from "./keyboard.js";
-import { LabelsView } from "./labels_view.js";
+import { LabelsView, twoDigits } from "./labels_view.js";
 import { TextView } from "./text_view.js";
 
 export const byId = (id) => document.getElementById(id);
@@ -24,7 +24,8 @@ export class PageDesk {
     this.labels = new Map(facts.labels.map((label) => [label.id, label]));
     const text = new TextView(byId("words"), this.labels);
     const list = new LabelsView(byId("labels"), byId("definitions"), say);
-    this.desk = new Desk({ text, list, labels: this.labels, say, announce, changed, draw: drawForm });
+    const suggestType = (one) => showSuggestedType(one, say);
+    this.desk = new Desk({ text, list, labels: this.labels, say, announce, changed, draw: drawForm, suggestType });
     this.keys = new Map(facts.labels.map((label) => [label.key, label.id]));
     this.actions = { ...this.#ownActions(), ...actions };
     this.#listenToKeys();
@@ -155,6 +156,15 @@ function drawForm(draft) {
   for (const radio of document.getElementsByName("document_type")) radio.checked = radio.value === draft.documentType;
   byId("cannot-decide").value = draft.cannotDecide ?? "";
   if (byId("comment").value !== draft.comment) byId("comment").value = draft.comment;
+}
+
+/** What the model takes the text for, beside that kind; null: nothing is suggested. */
+function showSuggestedType(one, say) {
+  for (const radio of document.getElementsByName("document_type")) {
+    const mark = radio.parentElement.querySelector(".suggested");
+    mark.hidden = radio.value !== one?.document_type;
+    mark.textContent = mark.hidden ? "" : say("review.model_present", { p: twoDigits(one.probability) });
+  }
 }
 
 function focusDocumentType() {

@@ -22,7 +22,7 @@ let stored = null; // after a conflict: what the server holds
 function open(answer) {
   work = answer;
   const draft = draftOf(work.annotation);
-  desk.open(work.ad, work.suggestions, draft);
+  desk.open(work.ad, work.suggestions, work.suggested_type, draft);
   startSaving(work.version, draft);
   watch.restart(work.annotation?.seconds ?? 0);
   byId("work").hidden = false;
