@@ -15,7 +15,7 @@ from labeling.intake.feedback import import_feedback
 from labeling.intake.importing import import_ads
 from labeling.intake.readers import read_rows
 from labeling.intake.rows import Problem
-from labeling.settings import LabelingSettings
+from labeling.settings import settings_from_environment
 from labeling.store import backup as backups
 from labeling.store.database import Database
 from labeling.work import retention
@@ -25,12 +25,16 @@ console = Console()
 errors = Console(stderr=True)
 
 _MOST_SHOWN = 50
+Group = Annotated[
+    bool, typer.Option("--group/--no-group", help="Look for near-duplicates of what came in; else `signaal-label group` later.")
+]
 
 
 @app.command(name="import")
 def import_file(
     files: Annotated[list[Path], typer.Argument(help="Ads: *.jsonl, *.csv or *.parquet; id and text, perhaps language.")],
     gold: Annotated[bool, typer.Option(help="Gold items: rows have labels, perhaps spans and document_type.")] = False,
+    group: Group = True,
 ) -> None:
     """Take ads in. Contact details are masked; a bad row is named by its line, and the rest is taken; an ad that is there
     already stays as it is. Exit code 1 when rows were refused."""
@@ -42,6 +46,8 @@ def import_file(
             console.print(f"{file}: {report.imported} imported, {report.known} known, {len(report.problems)} refused")
             _show(file, report.problems)
             refused += len(report.problems)
+        if group:
+            group_new(database)
     if refused:
         raise IncompleteImportError(refused)
 
@@ -49,6 +55,7 @@ def import_file(
 @app.command(name="import-feedback")
 def import_feedback_file(
     files: Annotated[list[Path], typer.Argument(help="Exports of the scoring API's outbox (signaal-serve feedback export).")],
+    group: Group = True,
 ) -> None:
     """Take in what users of the scoring API said; items with a text become ads. What was erased there is erased here. Exit
     code 1 when records were refused."""
@@ -62,6 +69,8 @@ def import_feedback_file(
             )
             _show(file, report.problems)
             refused += len(report.problems)
+        if group:
+            group_new(database)
         database.empty_log()
     if refused:
         raise IncompleteImportError(refused)
@@ -69,15 +78,10 @@ def import_feedback_file(
 
 @app.command()
 def group() -> None:
-    """Find near-duplicates among ads that came since the last time. A reviewer reads one ad of a group."""
-    from labeling.work.grouping import group_ads, ungrouped_count
-
+    """Find near-duplicates among ads that came since the last time: after imports with --no-group, or one that was stopped.
+    A reviewer reads one ad of a group."""
     with opened() as database:
-        with database.read() as session:
-            count = ungrouped_count(session)
-        with progress_bar("comparing", count) as done:
-            copies = group_ads(database, datetime.now(UTC), done)
-        console.print(f"{count} ads compared, {copies} of them like an earlier one")
+        group_new(database)
 
 
 @app.command()
@@ -98,15 +102,34 @@ def score() -> None:
 
 
 @app.command()
-def queue(seed: Annotated[int | None, typer.Option(help="For the same order again.")] = None) -> None:
+def queue(
+    seed: Annotated[int | None, typer.Option(help="For the same order again.")] = None,
+    first: Annotated[
+        Path | None,
+        typer.Option(help="doubts.jsonl of `signaal-train noise`: these ads come first; settled ones get one reader more."),
+    ] = None,
+) -> None:
     """Order the ads that want readers by what is known now, in the shares of the project's settings."""
     import random
 
+    from labeling.work.doubts import Doubted, open_doubted, read_doubts
     from labeling.work.queueing import make_queue
 
     rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 -- a repeatable order is no secret
+    ad_ids = [] if first is None else read_doubts(first)
     with opened() as database:
-        console.print(f"{make_queue(database, rng, datetime.now(UTC))} ads in the queue")
+        doubted = Doubted([])
+        if ad_ids:
+            with database.write() as session:
+                doubted = open_doubted(session, ad_ids, datetime.now(UTC))
+            console.print(
+                f"{len(doubted.first)} doubted ads come first, {doubted.again} of them settled ones that are read once more; "
+                f"{doubted.disputed} go to an adjudicator; left as they are: "
+                f"{doubted.decided} that are an adjudicator's already, {doubted.enough} that were read once more already, "
+                f"{doubted.unknown} that are not here",
+                soft_wrap=True,
+            )
+        console.print(f"{make_queue(database, rng, datetime.now(UTC), doubted.first)} ads in the queue")
 
 
 @app.command(name="export")
@@ -155,7 +178,7 @@ def erase(
 @app.command()
 def backup(copy: Annotated[Path, typer.Argument(help="File to write.")]) -> None:
     """Write a copy of a SQLite database while people work."""
-    size = backups.back_up(LabelingSettings().database_url, copy)
+    size = backups.back_up(settings_from_environment().database_url, copy)
     console.print(f"{copy}: {size / 1_000_000:.1f} MB")
 
 
@@ -165,15 +188,28 @@ def restore(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the database that is there.")] = False,
 ) -> None:
     """Put a copy of a SQLite database back."""
-    address = LabelingSettings().database_url
+    address = settings_from_environment().database_url
     backups.restore(address, copy, replace=replace)
     console.print(f"restored to {address}")
+
+
+def group_new(database: Database) -> None:
+    """Compare what was not compared yet, and say what was found."""
+    from labeling.work.grouping import group_ads, ungrouped_count
+
+    with database.read() as session:
+        count = ungrouped_count(session)
+    copies = 0
+    if count:  # else the sketches of all ads would be read for nothing
+        with progress_bar("comparing", count) as done:
+            copies = group_ads(database, datetime.now(UTC), done)
+    console.print(f"{count} ads compared, {copies} of them like an earlier one")
 
 
 @contextmanager
 def opened() -> Iterator[Database]:
     """The database that the settings name."""
-    database = Database(LabelingSettings().database_url)
+    database = Database(settings_from_environment().database_url)
     try:
         yield database
     finally:

@@ -27,6 +27,7 @@ class Action(StrEnum):
     IMPORTED = "imported"
     SCORED = "scored"
     GROUPED = "grouped"
+    DOUBTED = "doubted"
     QUEUED = "queue made"
     EXPORTED = "exported"
     ERASED = "erased"

@@ -47,11 +47,14 @@ def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def test_from_nothing_to_an_export_and_back_to_nothing(console: Console, address: str, tmp_path: Path) -> None:
     rows = [{"id": f"a{n}", "text": f"Pickers wanted {n}. The bus costs 900.", "language": "en"} for n in range(3)]
     Path("ads.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    assert console("import", "ads.jsonl") == (0, "ads.jsonl: 3 imported, 0 known, 0 refused")
-    assert console("import", "ads.jsonl") == (0, "ads.jsonl: 0 imported, 3 known, 0 refused")
+    assert console("import", "ads.jsonl") == (
+        0,
+        "ads.jsonl: 3 imported, 0 known, 0 refused 3 ads compared, 2 of them like an earlier one",
+    )
+    assert console("import", "ads.jsonl", "--no-group") == (0, "ads.jsonl: 0 imported, 3 known, 0 refused")
     assert console("account", "add", "ann", "--role", "admin", "--password-stdin", typed=f"{PASSWORD}\n") == (0, "ann is admin")
     assert "ann admin yes" in console("account", "list")[1]
-    assert console("group")[1].startswith("3 ads compared, 2 of them like an earlier one")
+    assert console("group") == (0, "0 ads compared, 0 of them like an earlier one")
     assert console("queue", "--seed", "1") == (0, "1 ads in the queue")
 
     database = Database(address)
@@ -123,3 +126,33 @@ def test_the_models_suggestions_come_by_a_command(console: Console, monkeypatch:
     code, said = console("score")
     assert code == 2
     assert "nowhere" in said
+
+
+@pytest.mark.parametrize("arguments", [("queue",), ("backup", "copy.db"), ("restore", "copy.db"), ("account", "list"), ("web",)])
+def test_a_setting_that_cannot_be_is_named_without_its_value(
+    console: Console, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SIGNAAL_LABEL_SESSION_HOURS", "xyzzy")
+    code, printed = console(*arguments)
+    assert code == 2
+    assert printed.startswith("error: SIGNAAL_LABEL_SESSION_HOURS: ")
+    assert "xyzzy" not in printed
+    assert "Traceback" not in printed
+
+
+def test_doubted_ads_are_put_first_by_a_command(console: Console) -> None:
+    Path("ads.jsonl").write_text('{"id": "a", "text": "Room to let."}\n{"id": "b", "text": "Pickers wanted for the season."}\n')
+    Path("doubts.jsonl").write_text('{"ad_id": "b", "label": "debt_or_fees"}\n{"ad_id": "c", "label": "debt_or_fees"}\n')
+    console("import", "ads.jsonl")
+    code, said = console("queue", "--first", "doubts.jsonl")
+    assert code == 0
+    assert said.startswith("1 doubted ads come first, 0 of them settled ones")
+    assert "1 that are not here" in said
+    assert console("queue", "--first", "none.jsonl")[0] == 2
+
+
+def test_what_came_in_without_grouping_is_grouped_by_the_next_import(console: Console) -> None:
+    for name in ("one", "two"):
+        Path(f"{name}.jsonl").write_text(f'{{"id": "{name}", "text": "Pickers wanted for the season. Ask for {name}."}}')
+    assert "compared" not in console("import", "one.jsonl", "--no-group")[1]
+    assert console("import", "two.jsonl")[1].endswith("2 ads compared, 1 of them like an earlier one")
