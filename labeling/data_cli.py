@@ -18,7 +18,9 @@ from labeling.intake.rows import Problem
 from labeling.settings import settings_from_environment
 from labeling.store import backup as backups
 from labeling.store.database import Database
-from labeling.work import retention
+from labeling.work import audit, retention
+from labeling.work.export_places import exports_with
+from models.base import sha256_of
 
 app = typer.Typer()
 console = Console()
@@ -65,10 +67,11 @@ def import_feedback_file(
             report = import_feedback(database, file, datetime.now(UTC))
             console.print(
                 f"{file}: {report.new} new, {report.known} known, {report.erased} erased, {len(report.problems)} refused; "
-                f"{report.ads.imported} new ads, {report.erased_ads} ads erased"
+                f"{report.ads.imported} new ads, {len(report.erased_ads)} ads erased"
             )
             _show(file, report.problems)
             refused += len(report.problems)
+            _name_exports(database, report.erased_ads)
         if group:
             group_new(database)
         database.empty_log()
@@ -158,19 +161,22 @@ def purge() -> None:
     with opened() as database:
         purged = retention.purge(database, None, datetime.now(UTC))
         database.empty_log()
-    console.print(f"{purged} ads erased")
+        console.print(f"{len(purged)} ads erased")
+        _name_exports(database, purged)
 
 
 @app.command()
 def erase(
     ad_id: Annotated[str, typer.Argument(help="The ad's id, as it was imported.")],
 ) -> None:
-    """Erase one ad and all that was said of it. Exports and backups that were made before are not reached."""
+    """Erase one ad and all that was said of it. Exports that hold it are named, for you to delete; backups and other copies
+    that were made before are not reached."""
     with opened() as database:
         with database.write() as session:
             there = retention.erase_ad(session, ad_id, None, datetime.now(UTC))
         database.empty_log()
-    console.print("erased" if there else "There is no such ad, and nothing was said of it.")
+        console.print("erased" if there else "There is no such ad, and nothing was said of it.")
+        _name_exports(database, [ad_id])
     if not there:
         raise typer.Exit(1)
 
@@ -180,6 +186,9 @@ def backup(copy: Annotated[Path, typer.Argument(help="File to write.")]) -> None
     """Write a copy of a SQLite database while people work."""
     size = backups.back_up(settings_from_environment().database_url, copy)
     console.print(f"{copy}: {size / 1_000_000:.1f} MB")
+    with opened() as database, database.write() as session:
+        detail = f"{size} bytes, SHA-256 {sha256_of(copy)[:16]}"
+        audit.record(session, datetime.now(UTC), None, audit.Action.BACKED_UP, detail=detail)
 
 
 @app.command()
@@ -187,9 +196,15 @@ def restore(
     copy: Annotated[Path, typer.Argument(help="File that `signaal-label backup` wrote.")],
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the database that is there.")] = False,
 ) -> None:
-    """Put a copy of a SQLite database back."""
+    """Put a copy of a SQLite database back. With --replace all that came after the copy is gone, the audit of it too; what is
+    put back has an entry that says so."""
     address = settings_from_environment().database_url
+    lost = backups.last_audited(address)
     backups.restore(address, copy, replace=replace)
+    with opened() as database, database.write() as session:
+        replaced = f"in place of one whose audit went to entry {lost[0]} of {lost[1]} UTC" if lost else "where there was none"
+        detail = f"copy of SHA-256 {sha256_of(copy)[:16]}, {replaced}"
+        audit.record(session, datetime.now(UTC), None, audit.Action.RESTORED, detail=detail)
     console.print(f"restored to {address}")
 
 
@@ -204,6 +219,24 @@ def group_new(database: Database) -> None:
         with progress_bar("comparing", count) as done:
             copies = group_ads(database, datetime.now(UTC), done)
     console.print(f"{count} ads compared, {copies} of them like an earlier one")
+
+
+def _name_exports(database: Database, erased: Sequence[str]) -> None:
+    """Say which exports hold ads that are erased."""
+    if not erased:
+        return
+    with database.read() as session:
+        found = exports_with(session, erased)
+    for folder in found.folders:
+        console.print(
+            f"This export still holds what is erased: {folder}. Delete that folder and every copy of it.", soft_wrap=True
+        )
+    if found.gone:
+        console.print(
+            f"{len(found.gone)} exports cannot be looked into where they were made, {found.gone[0]} for one. Deleted ones are no "
+            "matter; moved ones may hold it.",
+            soft_wrap=True,
+        )
 
 
 @contextmanager

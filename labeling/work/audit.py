@@ -30,6 +30,8 @@ class Action(StrEnum):
     DOUBTED = "doubted"
     QUEUED = "queue made"
     EXPORTED = "exported"
+    BACKED_UP = "backed up"
+    RESTORED = "restored"
     ERASED = "erased"
     PURGED = "purged"
 

@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from labeling.cli import main
 from labeling.opinion import Draft
@@ -70,12 +72,24 @@ def test_from_nothing_to_an_export_and_back_to_nothing(console: Console, address
     assert "left out: 2 ads that wait for reviewers 1 examples in data/exports/" in said
 
     assert console("backup", "copy.db")[0] == 0
-    assert console("erase", labelled) == (0, "erased")
-    assert console("erase", labelled)[0] == 1
+    folder = next(Path("data/exports").iterdir()).resolve()
+    code, said = console("erase", labelled)
+    assert (code, said) == (
+        0,
+        f"erased This export still holds what is erased: {folder}. Delete that folder and every copy of it.",
+    )
+    for file in folder.iterdir():
+        file.unlink()
+    code, said = console("erase", labelled)
+    assert code == 1
+    assert "1 exports cannot be looked into where they were made" in said
     with database.read() as session:
         assert len(session.scalars(select(Ad)).all()) == 2
     assert console("restore", "copy.db")[0] == 2
     assert console("restore", "copy.db", "--replace")[0] == 0
+    last = console("audit")[1]
+    assert "backed up" not in last  # that is in what was replaced
+    assert re.search(r"restored - copy of SHA-256 \w{16}, in place of one whose audit went to entry \d+ of \d{4}-\d\d-\d\d", last)
     with database.read() as session:
         assert len(session.scalars(select(Ad)).all()) == 3
     set_project(database, retention_days=1)
@@ -156,3 +170,61 @@ def test_what_came_in_without_grouping_is_grouped_by_the_next_import(console: Co
         Path(f"{name}.jsonl").write_text(f'{{"id": "{name}", "text": "Pickers wanted for the season. Ask for {name}."}}')
     assert "compared" not in console("import", "one.jsonl", "--no-group")[1]
     assert console("import", "two.jsonl")[1].endswith("2 ads compared, 1 of them like an earlier one")
+
+
+def test_the_audit_is_read_by_ad_account_and_day(console: Console, address: str) -> None:
+    Path("ads.jsonl").write_text('{"id": "a", "text": "Room to let."}\n{"id": "b", "text": "Pickers wanted for the season."}\n')
+    for name in ("ann", "bob"):
+        console("account", "add", name, "--password-stdin", typed=f"{PASSWORD}\n")
+    console("import", "ads.jsonl")
+    database = Database(address)
+    set_project(database, overlap=1)
+    with database.write() as session:
+        ann = session.scalars(select(Account.id).where(Account.name == "ann")).one()
+        assignment = next_assignment(session, ann, NOW)
+        assert assignment is not None
+        save(session, assignment.id, ann, 0, Draft(comment="secret words"), done=True, now=NOW)
+        ad_id, number = assignment.ad.id, assignment.ad_number
+    database.close()
+    of_ad = f"2026-11-28 12:00:00 ann ad shown {number} 2026-11-28 12:00:00 ann done {number} version 1"
+    assert console("audit", "--ad", str(number)) == (0, of_ad)
+    assert console("audit", "--id", ad_id) == (0, of_ad)
+    of_ann = console("audit", "--account", "ann")[1]
+    assert "account made - ann annotator" in of_ann
+    assert "bob" not in of_ann
+    assert "imported - 2 imported, 0 known, 0 refused" in console("audit")[1]
+    assert "ann done" not in console("audit", "--since", "2026-11-29")[1]
+    assert "secret" not in console("audit")[1]
+    console("erase", ad_id)
+    assert console("audit", "--id", ad_id)[0] == 2
+    assert f"- erased {number}" in console("audit", "--ad", str(number))[1]
+    assert console("audit", "--account", "eve")[0] == 2
+
+
+def test_a_backup_is_in_the_audit(console: Console) -> None:
+    console("account", "add", "ann", "--password-stdin", typed=f"{PASSWORD}\n")
+    console("backup", "copy.db")
+    size = Path("copy.db").stat().st_size
+    assert re.search(rf"backed up - {size} bytes, SHA-256 \w{{16}}$", console("audit")[1])
+
+
+def test_a_purge_names_every_export_that_holds_what_it_erased(console: Console, address: str) -> None:
+    Path("ads.jsonl").write_text('{"id": "a", "text": "Room to let."}\n')
+    console("account", "add", "ann", "--password-stdin", typed=f"{PASSWORD}\n")
+    console("import", "ads.jsonl")
+    database = Database(address)
+    set_project(database, overlap=1, retention_days=1)
+    with database.write() as session:
+        ann = session.scalars(select(Account.id)).one()
+        assignment = next_assignment(session, ann, NOW)
+        assert assignment is not None
+        save(session, assignment.id, ann, 0, Draft(), done=True, now=NOW)
+        session.execute(update(Ad).values(imported_at=NOW - timedelta(days=400)))
+    database.close()
+    for folder in ("one", "two"):  # the same export, twice
+        console("export", folder)
+    code, said = console("purge")
+    assert code == 0
+    assert said.startswith("1 ads erased")
+    for folder in ("one", "two"):
+        assert f"holds what is erased: {next(Path(folder).iterdir()).resolve()}." in said
