@@ -228,9 +228,7 @@ def _name_exports(database: Database, erased: Sequence[str]) -> None:
     with database.read() as session:
         found = exports_with(session, erased)
     for folder in found.folders:
-        console.print(
-            f"This export still holds what is erased: {folder}. Delete that folder and every copy of it.", soft_wrap=True
-        )
+        console.print(f"This export still holds what is erased; delete it and its copies: {folder}", soft_wrap=True)
     if found.gone:
         console.print(
             f"{len(found.gone)} exports cannot be looked into where they were made, {found.gone[0]} for one. Deleted ones are no "

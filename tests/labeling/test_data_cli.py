@@ -76,7 +76,7 @@ def test_from_nothing_to_an_export_and_back_to_nothing(console: Console, address
     code, said = console("erase", labelled)
     assert (code, said) == (
         0,
-        f"erased This export still holds what is erased: {folder}. Delete that folder and every copy of it.",
+        f"erased This export still holds what is erased; delete it and its copies: {folder}",
     )
     for file in folder.iterdir():
         file.unlink()
@@ -227,4 +227,4 @@ def test_a_purge_names_every_export_that_holds_what_it_erased(console: Console, 
     assert code == 0
     assert said.startswith("1 ads erased")
     for folder in ("one", "two"):
-        assert f"holds what is erased: {next(Path(folder).iterdir()).resolve()}." in said
+        assert f"delete it and its copies: {next(Path(folder).iterdir()).resolve()}" in said
