@@ -36,7 +36,7 @@ def audit(
             message = f"There is no account {account}; `signaal-label account list` shows those that there are."
             raise AccountError(message, "unknown")
         moment = None if since is None else since.replace(tzinfo=UTC)
-        for entry in entries(session, ad_number=ad, account_id=person and person.id, since=moment):
+        for entry in entries(session, ad_number=ad, account_id=None if person is None else person.id, since=moment):
             number = "-" if entry.ad_number is None else str(entry.ad_number)
             columns = (f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.who or "-", entry.action, number, entry.detail)
             typer.echo("\t".join(columns).rstrip("\t"))

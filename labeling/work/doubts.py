@@ -80,7 +80,7 @@ def open_doubted(session: Session, ad_ids: Sequence[str], now: datetime) -> Doub
                 doubted.disputed += 1
         else:
             doubted.enough += 1
-    doubted.first = [number for ad_id in ad_ids if (number := numbers.get(ad_id)) in wanted and number is not None]
+    doubted.first = [numbers[ad_id] for ad_id in ad_ids if numbers.get(ad_id, -1) in wanted]
     return doubted
 
 
