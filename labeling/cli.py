@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from labeling.accounts.cli import app as account_app
+from labeling.audit_cli import app as audit_app
 from labeling.corpus_files import CORPUS_FOLDER, corpus_paths, read_corpus
 from labeling.corpus_report import NGRAM, CorpusReport, corpus_report
 from labeling.corpus_rules import Bounds, broken_bounds, broken_rules
@@ -25,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=F
 corpus_app = typer.Typer(no_args_is_help=True, help="The authored corpus.")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(data_app)
+app.add_typer(audit_app)
 app.add_typer(web_app)
 app.add_typer(account_app, name="account")
 app.add_typer(exchange_app, name="label-studio")

@@ -15,22 +15,28 @@ from labeling.intake.feedback import import_feedback
 from labeling.intake.importing import import_ads
 from labeling.intake.readers import read_rows
 from labeling.intake.rows import Problem
-from labeling.settings import LabelingSettings
+from labeling.settings import settings_from_environment
 from labeling.store import backup as backups
 from labeling.store.database import Database
-from labeling.work import retention
+from labeling.work import audit, retention
+from labeling.work.export_places import exports_with
+from models.base import sha256_of
 
 app = typer.Typer()
 console = Console()
 errors = Console(stderr=True)
 
 _MOST_SHOWN = 50
+Group = Annotated[
+    bool, typer.Option("--group/--no-group", help="Look for near-duplicates of what came in; else `signaal-label group` later.")
+]
 
 
 @app.command(name="import")
 def import_file(
     files: Annotated[list[Path], typer.Argument(help="Ads: *.jsonl, *.csv or *.parquet; id and text, perhaps language.")],
     gold: Annotated[bool, typer.Option(help="Gold items: rows have labels, perhaps spans and document_type.")] = False,
+    group: Group = True,
 ) -> None:
     """Take ads in. Contact details are masked; a bad row is named by its line, and the rest is taken; an ad that is there
     already stays as it is. Exit code 1 when rows were refused."""
@@ -42,6 +48,8 @@ def import_file(
             console.print(f"{file}: {report.imported} imported, {report.known} known, {len(report.problems)} refused")
             _show(file, report.problems)
             refused += len(report.problems)
+        if group:
+            group_new(database)
     if refused:
         raise IncompleteImportError(refused)
 
@@ -49,6 +57,7 @@ def import_file(
 @app.command(name="import-feedback")
 def import_feedback_file(
     files: Annotated[list[Path], typer.Argument(help="Exports of the scoring API's outbox (signaal-serve feedback export).")],
+    group: Group = True,
 ) -> None:
     """Take in what users of the scoring API said; items with a text become ads. What was erased there is erased here. Exit
     code 1 when records were refused."""
@@ -58,10 +67,13 @@ def import_feedback_file(
             report = import_feedback(database, file, datetime.now(UTC))
             console.print(
                 f"{file}: {report.new} new, {report.known} known, {report.erased} erased, {len(report.problems)} refused; "
-                f"{report.ads.imported} new ads, {report.erased_ads} ads erased"
+                f"{report.ads.imported} new ads, {len(report.erased_ads)} ads erased"
             )
             _show(file, report.problems)
             refused += len(report.problems)
+            _name_exports(database, report.erased_ads)
+        if group:
+            group_new(database)
         database.empty_log()
     if refused:
         raise IncompleteImportError(refused)
@@ -69,15 +81,10 @@ def import_feedback_file(
 
 @app.command()
 def group() -> None:
-    """Find near-duplicates among ads that came since the last time. A reviewer reads one ad of a group."""
-    from labeling.work.grouping import group_ads, ungrouped_count
-
+    """Find near-duplicates among ads that came since the last time: after imports with --no-group, or one that was stopped.
+    A reviewer reads one ad of a group."""
     with opened() as database:
-        with database.read() as session:
-            count = ungrouped_count(session)
-        with progress_bar("comparing", count) as done:
-            copies = group_ads(database, datetime.now(UTC), done)
-        console.print(f"{count} ads compared, {copies} of them like an earlier one")
+        group_new(database)
 
 
 @app.command()
@@ -98,15 +105,34 @@ def score() -> None:
 
 
 @app.command()
-def queue(seed: Annotated[int | None, typer.Option(help="For the same order again.")] = None) -> None:
+def queue(
+    seed: Annotated[int | None, typer.Option(help="For the same order again.")] = None,
+    first: Annotated[
+        Path | None,
+        typer.Option(help="doubts.jsonl of `signaal-train noise`: these ads come first; settled ones get one reader more."),
+    ] = None,
+) -> None:
     """Order the ads that want readers by what is known now, in the shares of the project's settings."""
     import random
 
+    from labeling.work.doubts import Doubted, open_doubted, read_doubts
     from labeling.work.queueing import make_queue
 
     rng = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 -- a repeatable order is no secret
+    ad_ids = [] if first is None else read_doubts(first)
     with opened() as database:
-        console.print(f"{make_queue(database, rng, datetime.now(UTC))} ads in the queue")
+        doubted = Doubted([])
+        if ad_ids:
+            with database.write() as session:
+                doubted = open_doubted(session, ad_ids, datetime.now(UTC))
+            console.print(
+                f"{len(doubted.first)} doubted ads come first, {doubted.again} of them settled ones that are read once more; "
+                f"{doubted.disputed} go to an adjudicator; left as they are: "
+                f"{doubted.decided} that are an adjudicator's already, {doubted.enough} that were read once more already, "
+                f"{doubted.unknown} that are not here",
+                soft_wrap=True,
+            )
+        console.print(f"{make_queue(database, rng, datetime.now(UTC), doubted.first)} ads in the queue")
 
 
 @app.command(name="export")
@@ -135,19 +161,22 @@ def purge() -> None:
     with opened() as database:
         purged = retention.purge(database, None, datetime.now(UTC))
         database.empty_log()
-    console.print(f"{purged} ads erased")
+        console.print(f"{len(purged)} ads erased")
+        _name_exports(database, purged)
 
 
 @app.command()
 def erase(
     ad_id: Annotated[str, typer.Argument(help="The ad's id, as it was imported.")],
 ) -> None:
-    """Erase one ad and all that was said of it. Exports and backups that were made before are not reached."""
+    """Erase one ad and all that was said of it. Exports that hold it are named, for you to delete; backups and other copies
+    that were made before are not reached."""
     with opened() as database:
         with database.write() as session:
             there = retention.erase_ad(session, ad_id, None, datetime.now(UTC))
         database.empty_log()
-    console.print("erased" if there else "There is no such ad, and nothing was said of it.")
+        console.print("erased" if there else "There is no such ad, and nothing was said of it.")
+        _name_exports(database, [ad_id])
     if not there:
         raise typer.Exit(1)
 
@@ -155,8 +184,11 @@ def erase(
 @app.command()
 def backup(copy: Annotated[Path, typer.Argument(help="File to write.")]) -> None:
     """Write a copy of a SQLite database while people work."""
-    size = backups.back_up(LabelingSettings().database_url, copy)
+    size = backups.back_up(settings_from_environment().database_url, copy)
     console.print(f"{copy}: {size / 1_000_000:.1f} MB")
+    with opened() as database, database.write() as session:
+        detail = f"{size} bytes, SHA-256 {sha256_of(copy)[:16]}"
+        audit.record(session, datetime.now(UTC), None, audit.Action.BACKED_UP, detail=detail)
 
 
 @app.command()
@@ -164,16 +196,51 @@ def restore(
     copy: Annotated[Path, typer.Argument(help="File that `signaal-label backup` wrote.")],
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the database that is there.")] = False,
 ) -> None:
-    """Put a copy of a SQLite database back."""
-    address = LabelingSettings().database_url
+    """Put a copy of a SQLite database back. With --replace all that came after the copy is gone, the audit of it too; what is
+    put back has an entry that says so."""
+    address = settings_from_environment().database_url
+    lost = backups.last_audited(address)
     backups.restore(address, copy, replace=replace)
+    with opened() as database, database.write() as session:
+        replaced = f"in place of one whose audit went to entry {lost[0]} of {lost[1]} UTC" if lost else "where there was none"
+        detail = f"copy of SHA-256 {sha256_of(copy)[:16]}, {replaced}"
+        audit.record(session, datetime.now(UTC), None, audit.Action.RESTORED, detail=detail)
     console.print(f"restored to {address}")
+
+
+def group_new(database: Database) -> None:
+    """Compare what was not compared yet, and say what was found."""
+    from labeling.work.grouping import group_ads, ungrouped_count
+
+    with database.read() as session:
+        count = ungrouped_count(session)
+    copies = 0
+    if count:  # else the sketches of all ads would be read for nothing
+        with progress_bar("comparing", count) as done:
+            copies = group_ads(database, datetime.now(UTC), done)
+    console.print(f"{count} ads compared, {copies} of them like an earlier one")
+
+
+def _name_exports(database: Database, erased: Sequence[str]) -> None:
+    """Say which exports hold ads that are erased."""
+    if not erased:
+        return
+    with database.read() as session:
+        found = exports_with(session, erased)
+    for folder in found.folders:
+        console.print(f"This export still holds what is erased; delete it and its copies: {folder}", soft_wrap=True)
+    if found.gone:
+        console.print(
+            f"{len(found.gone)} exports cannot be looked into where they were made, {found.gone[0]} for one. Deleted ones are no "
+            "matter; moved ones may hold it.",
+            soft_wrap=True,
+        )
 
 
 @contextmanager
 def opened() -> Iterator[Database]:
     """The database that the settings name."""
-    database = Database(LabelingSettings().database_url)
+    database = Database(settings_from_environment().database_url)
     try:
         yield database
     finally:

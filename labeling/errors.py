@@ -17,6 +17,10 @@ class CorpusError(LabelingError):
         super().__init__("\n".join(problems))
 
 
+class SettingsError(LabelingError):
+    """A variable of the environment cannot be what it is."""
+
+
 class StoreError(LabelingError):
     """The database cannot be used."""
 

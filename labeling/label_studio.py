@@ -1,9 +1,7 @@
 """Exchange with Label Studio: a labelling interface of the taxonomy, tasks to import there, and its JSON export read back.
 
-Offsets: Label Studio's editor counted UTF-16 units (as JavaScript does) until it went over to code points, which it stores
-now; seen with 1.23.2 in a browser. Tasks are written in code points. Reading, each region also holds the words that were
-marked, so that is tried which makes them fit: code points, then UTF-16 units, then either with line ends as one character.
-A region that fits in no way is a problem and is left out.
+Offsets are code points of the text, as Label Studio counts now; older files are read too (``labeling.regions``). A region that
+fits in no way is a problem and is left out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,15 +9,18 @@ from datetime import datetime
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from labeling.annotation import Annotation
+from labeling.regions import place_of
 from models.example import Span
 from models.scores import AdScore, Status
 from models.taxonomy import Taxonomy
 
 NONE_PRESENT = "none_of_these"
 """The choice that says: all labels are judged, and none is there. Without it an empty answer would say that by accident."""
+ANNOTATOR_PREFIX = "label-studio-"
+"""What the ids of Label Studio's own annotators begin with here; the number of the account follows."""
 CANNOT_DECIDE = ("language", "unreadable", "context", "contradiction", "other")
 TEXT, EVIDENCE, LABELS, NOT_JUDGED, DOCUMENT_TYPE, REASON, COMMENT = (
     "text", "evidence", "labels", "not_judged", "document_type", "cannot_decide", "comment",
@@ -30,11 +31,12 @@ _COLOURS = ("#1b6ca8", "#a8441b", "#3c7a3c", "#7a3c78", "#8a6d00", "#00787a", "#
 class ExchangedAd(BaseModel):
     """An ad as it goes to and comes from Label Studio."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     id: str = Field(min_length=1)
     text: str = Field(min_length=1)
-    language: str = "und"
+    language: str = Field(default="und", validation_alias=AliasChoices("language", "lang"))
+    """As an ad or, under ``lang``, as a labelled example has it."""
 
 
 class Prediction(BaseModel):
@@ -93,11 +95,15 @@ def to_tasks(
     annotations: Iterable[Annotation] = (),
     predictions: Mapping[str, Prediction] | None = None,
     *,
+    finals: Mapping[str, Annotation] | None = None,
     taxonomy: Taxonomy,
 ) -> list[dict[str, Any]]:
     """Tasks for Label Studio's import, with the annotations and predictions that there are of each ad.
 
     The annotator's id is kept in each result's ``meta``, because accounts there are other accounts.
+
+    Args:
+        finals: ad id → the labels that count in the end; ground truth there, and nobody's opinion when it comes back.
     """
     of_ad: dict[str, list[Annotation]] = {}
     for annotation in annotations:
@@ -106,6 +112,8 @@ def to_tasks(
     for ad in ads:
         task: dict[str, Any] = {"data": {"text": ad.text, "ad_id": ad.id, "language": ad.language}}
         task["annotations"] = [_annotation_out(a, ad.text, taxonomy) for a in of_ad.get(ad.id, [])]
+        if finals and ad.id in finals:
+            task["annotations"].append(_final_out(finals[ad.id], ad.text, taxonomy))
         if predictions and ad.id in predictions:
             prediction = predictions[ad.id]
             task["predictions"] = [prediction_result(ad.text, prediction.score, prediction.model)]
@@ -132,7 +140,8 @@ def from_tasks(exported: JsonValue, taxonomy: Taxonomy) -> tuple[list[ExchangedA
     """Read Label Studio's export (type "JSON").
 
     Returns:
-        Ads; their annotations (skipped ones left out), one of each annotator, the last; and problems, each a sentence that
+        Ads; their annotations, one of each annotator, the last (not those that were skipped, nor final labels that were
+        sent there); and problems, each a sentence that
         names the task and quotes none of its text. What has a problem is left out, the rest is there.
     """
     if not isinstance(exported, list):
@@ -189,6 +198,13 @@ def _annotation_out(annotation: Annotation, text: str, taxonomy: Taxonomy) -> di
     return out
 
 
+def _final_out(final: Annotation, text: str, taxonomy: Taxonomy) -> dict[str, Any]:
+    out = _annotation_out(final, text, taxonomy)
+    for result in out["result"]:
+        result["meta"] = {"final": True}
+    return {**out, "ground_truth": True}
+
+
 def _result(name: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "from_name": name, "to_name": TEXT, "type": kind, "value": value}
 
@@ -212,8 +228,10 @@ def _annotation_in(
     spans: list[Span] = []
     comment, annotator = "", _annotator(raw.get("completed_by"))
     for result in raw["result"]:
-        name, value = result["from_name"], result["value"]
-        annotator = (result.get("meta") or {}).get("annotator", annotator)
+        name, value, meta = result["from_name"], result["value"], result.get("meta") or {}
+        if meta.get("final"):
+            return None
+        annotator = meta.get("annotator", annotator)
         if name == EVIDENCE:
             place = place_of(ad.text, value["start"], value["end"], value.get("text"))
             for label in value["labels"]:
@@ -254,30 +272,4 @@ def _annotation_in(
 def _annotator(completed_by: int | dict[str, Any] | None) -> str:
     """The id of the account there; its e-mail address, which comes along, stays out."""
     number = completed_by.get("id") if isinstance(completed_by, dict) else completed_by
-    return f"label-studio-{number or 'unknown'}"
-
-
-def place_of(text: str, start: int, end: int, said: str | None) -> tuple[int, int] | None:
-    """Where a region is in code points, or None; ``said`` is what Label Studio says the region's words are."""
-    for utf16, joined in ((False, False), (True, False), (False, True), (True, True)):
-        offsets = _offsets(text, utf16=utf16, joined=joined)
-        if start not in offsets or end not in offsets or start >= end:
-            continue
-        place = offsets.index(start), offsets.index(end)
-        if said is None or _spaced(text[slice(*place)]) == _spaced(said):
-            return place
-    return None
-
-
-def _offsets(text: str, *, utf16: bool, joined: bool) -> list[int]:
-    """For each place between characters, how it is counted: in UTF-16 units or code points; ``joined``: CR LF as one."""
-    offsets = [0]
-    for place, char in enumerate(text):
-        width = 2 if utf16 and ord(char) > 0xFFFF else 1
-        offsets.append(offsets[-1] + (0 if joined and text[place : place + 2] == "\r\n" else width))
-    return offsets
-
-
-def _spaced(words: str) -> str:
-    """For comparison; Label Studio writes a line end as a backslash and an n in some versions."""
-    return " ".join(words.replace("\\n", " ").split())
+    return f"{ANNOTATOR_PREFIX}{number or 'unknown'}"

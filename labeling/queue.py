@@ -29,7 +29,7 @@ class Mixing(BaseModel):
     uncertainty: float = Field(default=0.3, ge=0, description="Ads that the model is least sure about.")
     diversity: float = Field(default=0.2, ge=0, description="Ads of kinds that few were labelled of.")
     under_covered: float = Field(default=0.2, ge=0, description="Ads that likely have a label that is rare in their language.")
-    feedback_first: float = Field(default=0.1, ge=0, description="Ads that a user of the scoring API disagreed about.")
+    feedback_first: float = Field(default=0.1, ge=0, description="Ads that a user of the scoring API said something about.")
 
 
 @dataclass(frozen=True, slots=True)

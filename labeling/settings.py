@@ -1,13 +1,17 @@
 """Settings of this room, from the environment (``SIGNAAL_LABEL_*``)."""
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from labeling.errors import SettingsError
+
+_PREFIX = "SIGNAAL_LABEL_"
 
 
 class LabelingSettings(BaseSettings):
     """Where the labelling room keeps its data, and how people sign in. What a project decides is in the database."""
 
-    model_config = SettingsConfigDict(env_prefix="SIGNAAL_LABEL_")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX)
 
     database_url: str = Field(
         default="sqlite:///data/labeling.db",
@@ -19,3 +23,16 @@ class LabelingSettings(BaseSettings):
     lock_minutes: float = Field(
         default=5, gt=0, le=1440, description="How long the first lock lasts; it doubles with each wrong password, up to a day."
     )
+
+
+def settings_from_environment() -> LabelingSettings:
+    """The settings as the environment has them.
+
+    Raises:
+        SettingsError: a variable cannot be what it is; names it, and not its value.
+    """
+    try:
+        return LabelingSettings()
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise SettingsError(f"{_PREFIX}{str(first['loc'][0]).upper()}: {first['msg']}.") from None

@@ -19,8 +19,6 @@ from labeling.store.database import Database
 from labeling.store.tables import Account, SignInSession
 from labeling.work import audit
 
-REFUSED = "The name or the password is not right, or sign-in is locked for a while after too many attempts."
-"""What is said to whoever is refused, whatever the reason was: who has an account is nobody's business."""
 _SEEN_EVERY = timedelta(minutes=1)
 
 
@@ -34,7 +32,8 @@ class SignedIn:
 
 
 def sign_in(database: Database, name: str, password: str, now: datetime, settings: LabelingSettings) -> SignedIn | None:
-    """A session for the right password; None otherwise (say ``REFUSED``).
+    """A session for the right password; None otherwise, whatever the reason: who has an account
+    is nobody's business.
 
     It opens transactions of its own: the attempt counts even if the caller never comes back, and no lock is held while the
     password is hashed.

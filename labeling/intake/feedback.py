@@ -66,7 +66,8 @@ class FeedbackReport:
     known: int = 0
     erased: int = 0
     """Records that were here and are erased now."""
-    erased_ads: int = 0
+    erased_ads: list[str] = field(default_factory=list)
+    """Their ids."""
     ads: ImportReport = field(default_factory=ImportReport)
     problems: list[Problem] = field(default_factory=list)
 
@@ -173,7 +174,7 @@ def _erase(session: Session, stored: Feedback, now: datetime, report: FeedbackRe
     source = session.scalar(select(Ad.source).where(Ad.id == stored.ad_id))
     if source == source_of(stored.outbox):
         erase_ad(session, stored.ad_id, None, now)
-        report.erased_ads += 1
+        report.erased_ads.append(stored.ad_id)
     else:
         session.delete(stored)
         session.flush()

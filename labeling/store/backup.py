@@ -57,6 +57,20 @@ def restore(address: str, copy: Path, *, replace: bool) -> None:
     Database(address).close()
 
 
+def last_audited(address: str) -> tuple[int, str] | None:
+    """Number and moment (UTC, to the minute) of the latest entry of the audit that a restore would replace. None where there is
+    no database, or none that can be read."""
+    file = _file(address)
+    if not file.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            last = connection.execute("SELECT id, substr(at, 1, 16) FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    except sqlite3.Error:
+        return None
+    return last and (int(last[0]), str(last[1]))
+
+
 def _file(address: str) -> Path:
     url = parsed(address)
     if url.get_backend_name() != "sqlite":

@@ -58,8 +58,8 @@ class Opinions:
     annotations: tuple[Annotation, ...]
     languages: Mapping[str, str]
     """Ad id to language."""
-    gold: Mapping[str, Mapping[str, bool]]
-    """Ad id of a gold item to its known labels."""
+    gold: frozenset[str]
+    """Ids of the ads that are gold items."""
 
 
 def progress(session: Session, now: datetime) -> Progress:
@@ -83,19 +83,19 @@ def opinions(session: Session) -> Opinions:
     """Read every opinion that is done. Texts are not read."""
     columns = (getattr(StoredAnnotation, name) for name in _OPINION)
     rows = (
-        select(Assignment.account_id, Ad.id, Ad.language, Ad.gold, *columns)
+        select(Assignment.account_id, Ad.id, Ad.language, Ad.gold.is_not(None), *columns)
         .join(Assignment, Assignment.id == StoredAnnotation.assignment_id)
         .join(Ad, Ad.number == Assignment.ad_number)
         .where(Assignment.state == AssignmentState.DONE)
         .order_by(Assignment.id)
     )
-    annotations, languages, gold = [], {}, {}
-    for account_id, ad_id, language, known, *values in session.execute(rows):
+    annotations, languages, gold = [], {}, set()
+    for account_id, ad_id, language, is_gold, *values in session.execute(rows):
         annotations.append(Annotation(ad_id=ad_id, annotator=account_id, **dict(zip(_OPINION, values, strict=True))))
         languages[ad_id] = language
-        if known is not None:
-            gold[ad_id] = {str(label): bool(there) for label, there in known["labels"].items()}
-    return Opinions(tuple(annotations), languages, gold)
+        if is_gold:
+            gold.add(ad_id)
+    return Opinions(tuple(annotations), languages, frozenset(gold))
 
 
 def texts_of(session: Session, ad_ids: Sequence[str]) -> dict[str, str]:

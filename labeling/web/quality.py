@@ -14,7 +14,8 @@ from labeling.agreement import Agreement, DriftPoint, SpanAgreement, alpha, alph
 from labeling.annotation import Annotation
 from labeling.store.database import Database
 from labeling.store.tables import Assignment, AssignmentState, StoredAnnotation
-from labeling.web.figures import Habit, Opinions, coverage, habits_of, opinions, texts_of
+from labeling.web.figures import Habit, coverage, habits_of, opinions, texts_of
+from labeling.work.gold import GoldResult, gold_results
 from models.taxonomy import packaged_taxonomy
 
 log = logging.getLogger("signaal.label")
@@ -40,8 +41,8 @@ class Quality:
     spans: Mapping[str, SpanAgreement]
     drift: Mapping[str, list[DriftPoint]]
     """Account id → stretches of a week, in order of time."""
-    gold: Mapping[str, tuple[int, int]]
-    """Account id → (judgements on gold items that are right, all of them)."""
+    gold: Mapping[str, GoldResult]
+    """Account id → how its person does on gold items."""
 
 
 class QualityCache:
@@ -106,7 +107,7 @@ def _quality(session: Session) -> Quality:
         },
         spans=_span_agreement(session, shared),
         drift=_by_annotator(drift(shared, timedelta(days=7))),
-        gold=_gold(found),
+        gold=gold_results(session),
     )
 
 
@@ -124,15 +125,3 @@ def _by_annotator(points: list[DriftPoint]) -> dict[str, list[DriftPoint]]:
     for point in points:
         own[point.annotator].append(point)
     return own
-
-
-def _gold(found: Opinions) -> dict[str, tuple[int, int]]:
-    counts: dict[str, tuple[int, int]] = {}
-    for annotation in found.annotations:
-        known = found.gold.get(annotation.ad_id)
-        if known is None or not annotation.decided:
-            continue
-        same = [known.get(label, False) == there for label, there in annotation.labels.items()]
-        right, total = counts.get(annotation.annotator, (0, 0))
-        counts[annotation.annotator] = right + sum(same), total + len(same)
-    return counts

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 import uvicorn
-from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy import func, select
 
@@ -19,7 +18,7 @@ from labeling.accounts.roles import Role
 from labeling.corpus_files import corpus_paths, read_corpus
 from labeling.errors import LabelingError
 from labeling.intake.importing import import_ads
-from labeling.settings import LabelingSettings
+from labeling.settings import settings_from_environment
 from labeling.store.database import Database
 from labeling.store.tables import Account, Ad
 from labeling.web.access import utc_now
@@ -41,7 +40,7 @@ def first_steps(
 
     The admin's password is asked for at a terminal; elsewhere it is SIGNAAL_LABEL_ADMIN_PASSWORD, or made up and printed.
     """
-    database = Database(_settings().database_url)
+    database = Database(settings_from_environment().database_url)
     try:
         with database.read() as session:
             accounts = session.scalar(select(func.count()).select_from(Account)) or 0
@@ -68,7 +67,7 @@ def web(
     X-Forwarded-Proto (FORWARDED_ALLOW_IPS says from which address that is believed).
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = _settings()
+    settings = settings_from_environment()
     database = Database(settings.database_url)
     try:
         with database.read() as session:
@@ -89,14 +88,6 @@ def web(
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         database.close()
-
-
-def _settings() -> LabelingSettings:
-    try:
-        return LabelingSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise LabelingError(f"SIGNAAL_LABEL_{str(first['loc'][0]).upper()}: {first['msg']}") from error
 
 
 def _password(admin: str) -> tuple[str, str]:

@@ -27,8 +27,11 @@ class Action(StrEnum):
     IMPORTED = "imported"
     SCORED = "scored"
     GROUPED = "grouped"
+    DOUBTED = "doubted"
     QUEUED = "queue made"
     EXPORTED = "exported"
+    BACKED_UP = "backed up"
+    RESTORED = "restored"
     ERASED = "erased"
     PURGED = "purged"
 

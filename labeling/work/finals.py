@@ -15,6 +15,7 @@ from labeling.opinion import StoredOpinion
 from labeling.store.database import Database
 from labeling.store.tables import Ad, AdState, Assignment, AssignmentState, Export
 from labeling.work import audit
+from labeling.work.export_places import remember
 from labeling.work.rules import load_project
 from models.taxonomy import Taxonomy, packaged_taxonomy
 
@@ -54,6 +55,8 @@ def export_finals(database: Database, folder: Path, account_id: str | None, now:
         if session.get(Export, manifest.digest) is None:
             noted = settings | {"folder": str(folder)}
             session.add(Export(digest=manifest.digest, made_at=now, account_id=account_id, ads=manifest.examples, settings=noted))
+            session.flush()
+        remember(session, manifest.digest, folder)
         audit.record(session, now, account_id, audit.Action.EXPORTED, detail=f"{manifest.examples} ads, {manifest.digest[:16]}")
     return MadeExport(manifest, found.left_out)
 

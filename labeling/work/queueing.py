@@ -1,11 +1,11 @@
 """The order of the queue, made anew from what is known now: suggestions, feedback, and what was labelled so far.
 
 Ads that somebody has read already and that still want readers come first, so that opinions on an ad come together. Then what
-``labeling.queue`` plans; then near-duplicates of these.
+``labeling.queue`` plans; then near-duplicates of these. Whoever makes the queue may name ads that come before all of them.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from random import Random
 
@@ -24,15 +24,21 @@ _BATCH = 5000
 """Places written in one transaction: others are to write meanwhile."""
 
 
-def make_queue(database: Database, rng: Random, now: datetime) -> int:
-    """Order all ads that still want readers; how many were planned."""
+def make_queue(database: Database, rng: Random, now: datetime, first: Sequence[int] = ()) -> int:
+    """Order all ads that still want readers; how many were planned.
+
+    Args:
+        first: numbers of ads that come before all others, in their order, if they still want readers.
+    """
     with database.read() as session:
         mixing = Mixing(**load_project(session).mixing)
         cluster_of = _clusters(session) if mixing.diversity else {}
         started, fresh, copies = _waiting(session, cluster_of)
         labelled = Counter(cluster_of[number] for number in _read(session) if number in cluster_of)
         planned = plan(fresh, mixing, rng, coverage=_coverage(session), labelled_of_cluster=labelled)
-    order = [*started, *(int(number) for number in planned)]
+    waiting = {*started, *copies, *(int(candidate.ad_id) for candidate in fresh)}
+    order = list(dict.fromkeys([*(n for n in first if n in waiting), *started, *(int(number) for number in planned)]))
+    copies = [number for number in copies if number not in first]
     left_out = {int(candidate.ad_id) for candidate in fresh}.difference(order)
     ranks = dict(zip(order, range(*PLANNED_RANKS), strict=False))
     ranks |= zip([*copies, *sorted(left_out)], range(*LAST_RANKS), strict=False)

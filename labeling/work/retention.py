@@ -1,7 +1,7 @@
 """Forgetting: one ad everywhere, or all whose time is over.
 
 The audit stays, and holds nothing of the ad but our number, which then leads nowhere. Files that were exported before are not
-reached: ``docs/labeling.md`` says what to do about them, and about backups.
+reached: ``labeling.work.export_places`` finds them, and ``docs/labeling.md`` says what to do about them and about backups.
 """
 
 from datetime import datetime, timedelta
@@ -40,13 +40,13 @@ def erase_ad(session: Session, ad_id: str, account_id: str | None, now: datetime
     return number is not None or bool(said)
 
 
-def purge(database: Database, account_id: str | None, now: datetime) -> int:
-    """Erase ads that were imported longer ago than the project's retention period; how many. 0 when it sets none."""
+def purge(database: Database, account_id: str | None, now: datetime) -> list[str]:
+    """Erase ads that were imported longer ago than the project's retention period; their ids. None when it sets none."""
     with database.read() as session:
         days = load_project(session).retention_days
     if days is None:
-        return 0
-    purged = 0
+        return []
+    purged: list[str] = []
     old = select(Ad.number, Ad.id).where(Ad.imported_at <= now - timedelta(days=days)).order_by(Ad.number).limit(_AT_ONCE)
     while True:
         with database.write() as session:
@@ -55,11 +55,11 @@ def purge(database: Database, account_id: str | None, now: datetime) -> int:
                 break
             session.execute(delete(Feedback).where(Feedback.ad_id.in_([row.id for row in over])))
             _erase_numbers(session, [row.number for row in over])
-            purged += len(over)
+            purged += [row.id for row in over]
     with database.write() as session:
         old_feedback = delete(Feedback).where(Feedback.received_at <= now - timedelta(days=days)).returning(Feedback.seq)
         said = len(session.scalars(old_feedback).all())
-        detail = f"{purged} ads, {said} records of feedback older than {days} days"
+        detail = f"{len(purged)} ads, {said} records of feedback older than {days} days"
         audit.record(session, now, account_id, audit.Action.PURGED, detail=detail)
     return purged
 

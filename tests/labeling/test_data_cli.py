@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from labeling.cli import main
 from labeling.opinion import Draft
@@ -47,11 +49,14 @@ def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def test_from_nothing_to_an_export_and_back_to_nothing(console: Console, address: str, tmp_path: Path) -> None:
     rows = [{"id": f"a{n}", "text": f"Pickers wanted {n}. The bus costs 900.", "language": "en"} for n in range(3)]
     Path("ads.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    assert console("import", "ads.jsonl") == (0, "ads.jsonl: 3 imported, 0 known, 0 refused")
-    assert console("import", "ads.jsonl") == (0, "ads.jsonl: 0 imported, 3 known, 0 refused")
+    assert console("import", "ads.jsonl") == (
+        0,
+        "ads.jsonl: 3 imported, 0 known, 0 refused 3 ads compared, 2 of them like an earlier one",
+    )
+    assert console("import", "ads.jsonl", "--no-group") == (0, "ads.jsonl: 0 imported, 3 known, 0 refused")
     assert console("account", "add", "ann", "--role", "admin", "--password-stdin", typed=f"{PASSWORD}\n") == (0, "ann is admin")
     assert "ann admin yes" in console("account", "list")[1]
-    assert console("group")[1].startswith("3 ads compared, 2 of them like an earlier one")
+    assert console("group") == (0, "0 ads compared, 0 of them like an earlier one")
     assert console("queue", "--seed", "1") == (0, "1 ads in the queue")
 
     database = Database(address)
@@ -67,12 +72,24 @@ def test_from_nothing_to_an_export_and_back_to_nothing(console: Console, address
     assert "left out: 2 ads that wait for reviewers 1 examples in data/exports/" in said
 
     assert console("backup", "copy.db")[0] == 0
-    assert console("erase", labelled) == (0, "erased")
-    assert console("erase", labelled)[0] == 1
+    folder = next(Path("data/exports").iterdir()).resolve()
+    code, said = console("erase", labelled)
+    assert (code, said) == (
+        0,
+        f"erased This export still holds what is erased; delete it and its copies: {folder}",
+    )
+    for file in folder.iterdir():
+        file.unlink()
+    code, said = console("erase", labelled)
+    assert code == 1
+    assert "1 exports cannot be looked into where they were made" in said
     with database.read() as session:
         assert len(session.scalars(select(Ad)).all()) == 2
     assert console("restore", "copy.db")[0] == 2
     assert console("restore", "copy.db", "--replace")[0] == 0
+    last = console("audit")[1]
+    assert "backed up" not in last  # that is in what was replaced
+    assert re.search(r"restored - copy of SHA-256 \w{16}, in place of one whose audit went to entry \d+ of \d{4}-\d\d-\d\d", last)
     with database.read() as session:
         assert len(session.scalars(select(Ad)).all()) == 3
     set_project(database, retention_days=1)
@@ -123,3 +140,91 @@ def test_the_models_suggestions_come_by_a_command(console: Console, monkeypatch:
     code, said = console("score")
     assert code == 2
     assert "nowhere" in said
+
+
+@pytest.mark.parametrize("arguments", [("queue",), ("backup", "copy.db"), ("restore", "copy.db"), ("account", "list"), ("web",)])
+def test_a_setting_that_cannot_be_is_named_without_its_value(
+    console: Console, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SIGNAAL_LABEL_SESSION_HOURS", "xyzzy")
+    code, printed = console(*arguments)
+    assert code == 2
+    assert printed.startswith("error: SIGNAAL_LABEL_SESSION_HOURS: ")
+    assert "xyzzy" not in printed
+    assert "Traceback" not in printed
+
+
+def test_doubted_ads_are_put_first_by_a_command(console: Console) -> None:
+    Path("ads.jsonl").write_text('{"id": "a", "text": "Room to let."}\n{"id": "b", "text": "Pickers wanted for the season."}\n')
+    Path("doubts.jsonl").write_text('{"ad_id": "b", "label": "debt_or_fees"}\n{"ad_id": "c", "label": "debt_or_fees"}\n')
+    console("import", "ads.jsonl")
+    code, said = console("queue", "--first", "doubts.jsonl")
+    assert code == 0
+    assert said.startswith("1 doubted ads come first, 0 of them settled ones")
+    assert "1 that are not here" in said
+    assert console("queue", "--first", "none.jsonl")[0] == 2
+
+
+def test_what_came_in_without_grouping_is_grouped_by_the_next_import(console: Console) -> None:
+    for name in ("one", "two"):
+        Path(f"{name}.jsonl").write_text(f'{{"id": "{name}", "text": "Pickers wanted for the season. Ask for {name}."}}')
+    assert "compared" not in console("import", "one.jsonl", "--no-group")[1]
+    assert console("import", "two.jsonl")[1].endswith("2 ads compared, 1 of them like an earlier one")
+
+
+def test_the_audit_is_read_by_ad_account_and_day(console: Console, address: str) -> None:
+    Path("ads.jsonl").write_text('{"id": "a", "text": "Room to let."}\n{"id": "b", "text": "Pickers wanted for the season."}\n')
+    for name in ("ann", "bob"):
+        console("account", "add", name, "--password-stdin", typed=f"{PASSWORD}\n")
+    console("import", "ads.jsonl")
+    database = Database(address)
+    set_project(database, overlap=1)
+    with database.write() as session:
+        ann = session.scalars(select(Account.id).where(Account.name == "ann")).one()
+        assignment = next_assignment(session, ann, NOW)
+        assert assignment is not None
+        save(session, assignment.id, ann, 0, Draft(comment="secret words"), done=True, now=NOW)
+        ad_id, number = assignment.ad.id, assignment.ad_number
+    database.close()
+    of_ad = f"2026-11-28 12:00:00 ann ad shown {number} 2026-11-28 12:00:00 ann done {number} version 1"
+    assert console("audit", "--ad", str(number)) == (0, of_ad)
+    assert console("audit", "--id", ad_id) == (0, of_ad)
+    of_ann = console("audit", "--account", "ann")[1]
+    assert "account made - ann annotator" in of_ann
+    assert "bob" not in of_ann
+    assert "imported - 2 imported, 0 known, 0 refused" in console("audit")[1]
+    assert "ann done" not in console("audit", "--since", "2026-11-29")[1]
+    assert "secret" not in console("audit")[1]
+    console("erase", ad_id)
+    assert console("audit", "--id", ad_id)[0] == 2
+    assert f"- erased {number}" in console("audit", "--ad", str(number))[1]
+    assert console("audit", "--account", "eve")[0] == 2
+
+
+def test_a_backup_is_in_the_audit(console: Console) -> None:
+    console("account", "add", "ann", "--password-stdin", typed=f"{PASSWORD}\n")
+    console("backup", "copy.db")
+    size = Path("copy.db").stat().st_size
+    assert re.search(rf"backed up - {size} bytes, SHA-256 \w{{16}}$", console("audit")[1])
+
+
+def test_a_purge_names_every_export_that_holds_what_it_erased(console: Console, address: str) -> None:
+    Path("ads.jsonl").write_text('{"id": "a", "text": "Room to let."}\n')
+    console("account", "add", "ann", "--password-stdin", typed=f"{PASSWORD}\n")
+    console("import", "ads.jsonl")
+    database = Database(address)
+    set_project(database, overlap=1, retention_days=1)
+    with database.write() as session:
+        ann = session.scalars(select(Account.id)).one()
+        assignment = next_assignment(session, ann, NOW)
+        assert assignment is not None
+        save(session, assignment.id, ann, 0, Draft(), done=True, now=NOW)
+        session.execute(update(Ad).values(imported_at=NOW - timedelta(days=400)))
+    database.close()
+    for folder in ("one", "two"):  # the same export, twice
+        console("export", folder)
+    code, said = console("purge")
+    assert code == 0
+    assert said.startswith("1 ads erased")
+    for folder in ("one", "two"):
+        assert f"delete it and its copies: {next(Path(folder).iterdir()).resolve()}" in said

@@ -79,3 +79,32 @@ def test_annotations_of_unknown_ads_and_missing_files_are_said(tmp_path: Path, a
     assert "ad-9 for one" in str(run("to-tasks", ads, tmp_path / "tasks.json", "--annotations", said).exception)
     assert "Cannot read" in str(run("to-tasks", tmp_path / "none.jsonl", tmp_path / "tasks.json").exception)
     assert "Cannot read" in str(run("from-tasks", tmp_path / "none.json", tmp_path / "a", tmp_path / "b").exception)
+
+
+def test_labelled_examples_keep_their_language_and_their_labels(tmp_path: Path) -> None:
+    examples = tmp_path / "examples.jsonl"
+    example = {
+        "id": "ad-1",
+        "text": "👍 You pay back the bus first.",
+        "lang": "nl",
+        "labels": ["debt_or_fees"],
+        "spans": [{"start": 6, "end": 14, "label": "debt_or_fees"}],
+        "document_type": "recruitment_post",
+        "split": "train",
+    }
+    examples.write_text(json.dumps(example) + "\n", encoding="utf-8")
+    run("to-tasks", examples, tmp_path / "tasks.json")
+    (task,) = json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
+    assert task["data"]["language"] == "nl"
+    (final,) = task["annotations"]
+    assert final["ground_truth"]
+    said = {(r["from_name"], tuple(r["value"].get("choices", r["value"].get("labels")))) for r in final["result"]}
+    assert said == {
+        ("evidence", ("debt_or_fees",)),
+        ("labels", ("debt_or_fees",)),
+        ("document_type", ("recruitment_post",)),
+    }
+    example["labels"] = ["origin"]
+    example["spans"] = []
+    examples.write_text(json.dumps(example) + "\n", encoding="utf-8")
+    assert "lacks origin" in str(run("to-tasks", examples, tmp_path / "other.json").exception)

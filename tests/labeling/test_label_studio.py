@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeling.annotation import Annotation
-from labeling.label_studio import ExchangedAd, config_xml, from_tasks, place_of, to_tasks
+from labeling.label_studio import ExchangedAd, config_xml, from_tasks, to_tasks
+from labeling.regions import place_of
 from models.example import Span
 from models.taxonomy import packaged_taxonomy
 

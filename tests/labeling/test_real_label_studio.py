@@ -12,8 +12,9 @@ import pytest
 import uvicorn
 
 from labeling.annotation import Annotation
-from labeling.label_studio import ExchangedAd, config_xml, from_tasks, place_of, to_tasks
+from labeling.label_studio import ExchangedAd, config_xml, from_tasks, to_tasks
 from labeling.ml_backend import create_app, model_name
+from labeling.regions import place_of
 from models.example import Span
 from models.runtime import Scorer
 from models.taxonomy import packaged_taxonomy

@@ -39,6 +39,6 @@ def test_an_export_of_the_real_outbox_comes_in_and_its_erasure_too(sqlite_databa
 
     erase(tmp_path / "outbox", "a1")
     export(tmp_path / "outbox", tmp_path / "after.ndjson")
-    assert import_feedback(sqlite_database, tmp_path / "after.ndjson", NOW).erased_ads == 1
+    assert import_feedback(sqlite_database, tmp_path / "after.ndjson", NOW).erased_ads == ["a1"]
     with sqlite_database.read() as session:
         assert session.scalars(select(Ad)).all() == []

@@ -8,7 +8,8 @@ from labeling.web import plots
 from labeling.web.access import utc_now
 from labeling.web.figures import Habit, coverage, habits_of, opinions, people, progress
 from labeling.web.quality import QualityCache
-from tests.labeling.conftest import add_account, add_ads
+from labeling.work.gold import gold_results
+from tests.labeling.conftest import add_account, add_ads, set_project
 from tests.labeling.web.conftest import Site
 
 
@@ -91,3 +92,18 @@ def test_people_without_work_are_not_listed(sqlite_database: Database) -> None:
     add_account(sqlite_database, "idle", Role.ANNOTATOR)
     with sqlite_database.read() as session:
         assert people(session, {}) == []
+
+
+def test_on_gold_items_who_ticks_nothing_is_not_shown_as_nearly_right(site: Site) -> None:
+    set_project(site.database, gold_share=0.5)
+    add_ads(site.database, 3, gold=True, prefix="gold")  # debt_or_fees in each
+    add_ads(site.database, 40)
+    read_all(site, "ana", present_on_even=False)
+    with site.database.read() as session:
+        found = gold_results(session)[site.ids["ana"]]
+    assert (found.right, found.missed, found.wrong) == (0, 3, 0)
+    QualityCache(site.database).get(patience=30)
+    until = time.monotonic() + 30
+    while "(0 / 3 / 0)" not in (shown := site.visitor("judy").get("/dashboard").text) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert re.search(r'0\.00 <span class="note">\(0 / 3 / 0\)', shown)

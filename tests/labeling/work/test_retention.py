@@ -114,17 +114,17 @@ def test_history_of_other_ads_stays_locked_after_an_erasure(database: Database) 
 def test_purge_erases_what_is_older_than_the_retention_period(database: Database) -> None:
     everything_said(database, NOW - timedelta(days=30))
     add_ads(database, 2, prefix="new")
-    assert purge(database, None, NOW) == 1
+    assert purge(database, None, NOW) == ["ad-0"]
     with database.read() as session:
         assert session.scalars(select(Ad.id).order_by(Ad.number)).all() == ["new-0", "new-1"]
         assert session.scalars(select(Audit.action).order_by(Audit.id.desc()).limit(1)).one() == "purged"
     assert counts(database)["feedback"] == 0
-    assert purge(database, None, NOW) == 0
+    assert purge(database, None, NOW) == []
 
 
 def test_without_a_retention_period_nothing_is_purged(database: Database) -> None:
     add_ads(database, 1)
-    assert purge(database, None, NOW + timedelta(days=36_500)) == 0
+    assert purge(database, None, NOW + timedelta(days=36_500)) == []
 
 
 def test_a_group_whose_first_ad_goes_is_named_by_the_next(database: Database) -> None:
