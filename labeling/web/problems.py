@@ -54,7 +54,7 @@ def add_problem_handlers(app: FastAPI) -> None:
             detail = say(language_of(request, getattr(request.state, "visitor", None)), error.phrase, **error.values)
         extra: dict[str, Any] = {}
         if isinstance(error, StaleVersionError):
-            extra["stored"] = as_stored(error.stored)
+            extra["stored"] = as_stored(error)
         return _answer(request, status, slug, detail, extra)
 
     def invalid(request: Request, error: Exception) -> Response:
@@ -72,11 +72,12 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, other)
 
 
-def as_stored(stored: object) -> dict[str, Any]:
+def as_stored(error: StaleVersionError) -> dict[str, Any]:
     """What is kept, for a script whose version is not that."""
+    stored = error.stored
     if not isinstance(stored, StoredOpinion):
-        return {"version": 0, "annotation": None}
-    return {"version": stored.version, "annotation": stored.draft.model_dump(mode="json")}
+        return {"version": 0, "done": False, "annotation": None}
+    return {"version": stored.version, "done": error.done, "annotation": stored.draft.model_dump(mode="json")}
 
 
 def _is_api(request: Request) -> bool:

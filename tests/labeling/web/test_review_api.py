@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from labeling.store.tables import Assignment
+from labeling.store.tables import AnnotationVersion, Assignment
 from labeling.web.access import utc_now
 from labeling.web.pages.review import direction_of
 from labeling.work.assignment import next_assignment
@@ -31,11 +31,11 @@ def test_an_ad_is_given_saved_finished_and_taken_up_again(site: Site) -> None:
     assert first["version"] == 0
     assert first["ad"]["text"] in {TEXT.format(0), TEXT.format(1)}
     assert (first["ad"]["direction"], first["annotation"], first["pause"]) == ("ltr", None, False)
-    assert ana.save(first["assignment"], 0, **SAID).json() == {"version": 1}
+    assert ana.save(first["assignment"], 0, **SAID).json() == {"version": 1, "done": False}
     again = take(ana)
     assert again["assignment"] == first["assignment"]
     assert again["annotation"]["spans"] == SAID["spans"]
-    assert ana.save(first["assignment"], 1, **SAID, done=True, seconds=3.5).json() == {"version": 2}
+    assert ana.save(first["assignment"], 1, **SAID, done=True, seconds=3.5).json() == {"version": 2, "done": True}
     assert take(ana)["assignment"] != first["assignment"]
     assert ana.get("/api/last-done").json() == {"assignment": first["assignment"]}
     reopened = ana.act("POST", f"/api/assignments/{first['assignment']}/reopen").json()
@@ -63,6 +63,23 @@ def test_a_save_on_an_old_version_is_refused_with_what_is_stored(site: Site) -> 
     assert problem["stored"]["version"] == 1
     assert problem["stored"]["annotation"]["spans"] == SAID["spans"]
     assert take(ana)["annotation"]["labels"] == SAID["labels"]
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_save_that_is_sent_again_because_its_answer_got_lost_is_no_conflict(site: Site, done: bool) -> None:
+    add_ads(site.database, 1)
+    ana = site.visitor("ana")
+    ana.act("POST", "/my-work/opt-outs", data={"label": "absent_limits"})
+    assignment = take(ana)["assignment"]
+    sent = {**SAID, "comment": "as on +31 6 1234 5678", "done": done}  # a number is masked before it is stored
+    stored = {"version": 1, "done": done}
+    assert ana.save(assignment, 0, **sent, seconds=1).json() == stored
+    assert ana.save(assignment, 0, **sent, seconds=4).json() == stored
+    assert ana.save(assignment, 0, **{**sent, "done": not done}).json() == stored  # the script sees that it is not what it asked
+    with site.database.read() as session:
+        assert [one.version for one in session.query(AnnotationVersion)] == [1]
+    other = ana.save(assignment, 0, **{**sent, "comment": ""})
+    assert (other.status_code, other.json()["stored"]["version"], other.json()["stored"]["done"]) == (409, 1, done)
 
 
 def test_anothers_opinion_is_out_of_reach_by_any_address(site: Site) -> None:
