@@ -27,8 +27,8 @@ export class Saver {
    * @param {Draft} draft as stored
    * @param {string[]} judged the labels this reviewer judges
    * @param {() => number} seconds time spent on this ad so far
-   * @param {(state: string, refusal: ?Refusal) => void} tell "saved", "waiting", "saving", "offline", "conflict",
-   *   "signed-out", "refused", or "done" when that is stored after all
+   * @param {(state: string, refusal: ?Refusal) => void} tell "saved", "done", "waiting", "saving", "offline",
+   *   "conflict", "signed-out" or "refused"
    */
   constructor(server, work, draft, judged, seconds, tell) {
     Object.assign(this, { server, judged, seconds, tell, assignment: work.assignment, version: work.version });
@@ -86,9 +86,7 @@ export class Saver {
 
   #later(wait) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => {
-      if ((await this.#save()) && this.finished) this.#say("done");
-    }, wait);
+    this.#timer = setTimeout(() => this.#save(), wait);
   }
 
   async #save() {
@@ -114,13 +112,13 @@ export class Saver {
     }
     this.#failures = 0;
     this.#dirty = this.#draft !== sent;
-    this.#say(this.#dirty ? "waiting" : "saved");
+    this.#say(this.#dirty ? "waiting" : this.#done ? "done" : "saved");
     return true;
   }
 
   async #put(draft, done) {
     const assignment = `/api/assignments/${this.assignment}`;
-    if (this.#done && !done) await this.server.ask("POST", `${assignment}/reopen`);
+    if (this.#done && !done) await this.#reopen(assignment);
     this.#unanswered = draft;
     const body = { version: this.version, ...asAnnotation(draft, this.judged), done, seconds: this.seconds() };
     const answer = await this.server.ask("PUT", `${assignment}/annotation`, body);
@@ -128,6 +126,16 @@ export class Saver {
     this.version = answer.version;
     this.#done = answer.done;
     if (answer.done !== done) await this.#put(draft, done); // what was stored before was not done yet, or was already
+  }
+
+  /** Open already, because an answer got lost, is as good; and if it may not be opened, the save is told so. */
+  async #reopen(assignment) {
+    try {
+      await this.server.ask("POST", `${assignment}/reopen`);
+    } catch (refusal) {
+      if (refusal.status !== 409) throw refusal;
+    }
+    this.#done = false;
   }
 
   #fail(refusal) {
