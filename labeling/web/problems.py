@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from labeling.errors import (
@@ -59,6 +59,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     def invalid(request: Request, error: Exception) -> Response:
         places = error.errors() if isinstance(error, RequestValidationError) else []
+        if any(one["loc"][0] in ("path", "query") for one in places):
+            return _answer(request, 404, "not-found", "", {})  # no page of ours leads to such an address
         # The place alone: pydantic's own sentences, and its list, have what was sent in them.
         detail = ", ".join(sorted({".".join(str(part)[:40] for part in one["loc"][1:2]) for one in places} - {""}))
         return _answer(request, 422, "invalid", detail, {})
@@ -84,11 +86,21 @@ def _is_api(request: Request) -> bool:
     return request.url.path.startswith("/api/")
 
 
+def bare_answer(request: Request, status: int, slug: str) -> Response:
+    """For when no page can be made: nothing but the sentence."""
+    if _is_api(request):
+        return _answer(request, status, slug, "", {})
+    return PlainTextResponse(_title(request, slug), status)
+
+
+def _title(request: Request, slug: str) -> str:
+    return say(language_of(request, getattr(request.state, "visitor", None)), f"problem.{slug.replace('-', '_')}")
+
+
 def _answer(request: Request, status: int, slug: str, detail: str, extra: dict[str, Any]) -> Response:
-    visitor: Visitor | None = getattr(request.state, "visitor", None)
-    language = language_of(request, visitor)
-    title = say(language, f"problem.{slug.replace('-', '_')}")
+    title = _title(request, slug)
     if not _is_api(request):
+        visitor: Visitor | None = getattr(request.state, "visitor", None)
         return page(request, "problem.html", visitor, status=status, title=title, detail=detail)
     body = {"type": f"urn:signaal:problem:{slug}", "title": title, "status": status, "detail": detail or title, **extra}
     return JSONResponse(body, status, media_type="application/problem+json")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from labeling.opinion import Draft, StoredOpinion
 from labeling.project import ProjectSettings
 from labeling.store.tables import Account, Assignment, AssignmentState
-from labeling.web.access import Annotator, Data, utc_now
+from labeling.web.access import Annotator, Data, Number, utc_now
 from labeling.web.catalogue import phrases, taxonomy_in
 from labeling.web.errors import DailyLimitError
 from labeling.web.rendering import language_of, page
@@ -90,7 +90,7 @@ def next_ad(visitor: Annotator, database: Data) -> Response:
 
 
 @router.put("/api/assignments/{assignment_id}/annotation")
-def save_annotation(assignment_id: int, wanted: SaveRequest, visitor: Annotator, database: Data) -> SavedOpinion:
+def save_annotation(assignment_id: Number, wanted: SaveRequest, visitor: Annotator, database: Data) -> SavedOpinion:
     """Keep an opinion. It is committed before this answers."""
     with database.write() as session:
         version = save(session, assignment_id, visitor.id, wanted.version, wanted.draft, done=wanted.done, now=utc_now())
@@ -99,7 +99,7 @@ def save_annotation(assignment_id: int, wanted: SaveRequest, visitor: Annotator,
 
 
 @router.post("/api/assignments/{assignment_id}/skip")
-def skip_ad(assignment_id: int, visitor: Annotator, database: Data) -> Response:
+def skip_ad(assignment_id: Number, visitor: Annotator, database: Data) -> Response:
     """Give the ad up, without a reason."""
     with database.write() as session:
         skip(session, assignment_id, visitor.id, utc_now())
@@ -116,7 +116,7 @@ def last_done(visitor: Annotator, database: Data) -> Response:
 
 
 @router.post("/api/assignments/{assignment_id}/reopen")
-def reopen_ad(assignment_id: int, visitor: Annotator, database: Data) -> Response:
+def reopen_ad(assignment_id: Number, visitor: Annotator, database: Data) -> Response:
     """Undo "done"; answers as ``/api/next`` does."""
     with database.write() as session:
         return JSONResponse(_shown(session, reopen(session, assignment_id, visitor.id, utc_now()), visitor.account))

@@ -102,6 +102,14 @@ def test_anothers_opinion_is_out_of_reach_by_any_address(site: Site) -> None:
     assert site.visitor("judy").get("/adjudication/1").status_code == 409
 
 
+@pytest.mark.parametrize("number", ["4711", "0", "-1", "2147483648", "9" * 30, "one"])
+def test_an_assignment_that_cannot_be_is_not_found(site: Site, number: str) -> None:
+    ana = site.visitor("ana")
+    for method, act in (("PUT", "annotation"), ("POST", "skip"), ("POST", "reopen")):
+        answer = ana.act(method, f"/api/assignments/{number}/{act}", json={"version": 0} if method == "PUT" else None)
+        assert (act, answer.status_code, answer.json()["type"]) == (act, 404, "urn:signaal:problem:not-found")
+
+
 def test_a_skipped_ad_is_not_given_again_and_no_reason_is_asked(site: Site) -> None:
     add_ads(site.database, 1)
     ana = site.visitor("ana")
