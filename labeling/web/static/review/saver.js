@@ -118,7 +118,7 @@ export class Saver {
 
   async #put(draft, done) {
     const assignment = `/api/assignments/${this.assignment}`;
-    if (this.#done && !done) await this.#reopen(assignment);
+    if (this.#done) await this.#reopen(assignment);
     this.#unanswered = draft;
     const body = { version: this.version, ...asAnnotation(draft, this.judged), done, seconds: this.seconds() };
     const answer = await this.server.ask("PUT", `${assignment}/annotation`, body);
