@@ -75,10 +75,10 @@ class ClosedError(WorkError):
 
 class StaleVersionError(WorkError):
     """Someone saved in between (another tab, another adjudicator). ``stored`` is what is there now: an
-    ``labeling.opinion.StoredOpinion``, or None when nothing is."""
+    ``labeling.opinion.StoredOpinion``, or None when nothing is; ``done``: whether it counts as done."""
 
-    def __init__(self, message: str, stored: object) -> None:
-        self.stored = stored
+    def __init__(self, message: str, stored: object, *, done: bool = False) -> None:
+        self.stored, self.done = stored, done
         super().__init__(message)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Query, Request
 
 from labeling.accounts.roles import Role, demand
 from labeling.accounts.sessions import account_of, mark_seen, needs_mark
@@ -16,7 +16,10 @@ from labeling.web.errors import SignInNeededError
 
 SESSION_COOKIE = "signaal_session"
 FORM_COOKIE = "signaal_form"
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_BIGGEST = 2**31 - 1
+Number = Annotated[int, Path(ge=1, le=_BIGGEST)]
+"""In an address, of an ad or an assignment; what no database can hold is not found."""
+After = Annotated[int, Query(ge=0, le=_BIGGEST)]
 
 
 def utc_now() -> datetime:

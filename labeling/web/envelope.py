@@ -5,8 +5,10 @@ import time
 import traceback
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from labeling.web.problems import bare_answer
 
 log = logging.getLogger("signaal.label")
 
@@ -19,7 +21,7 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser would not name the page's own address to labeling.web.https
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -67,13 +69,13 @@ class Envelope:
             await self.app(scope, receive_some, send_enveloped)
         except TooLargeError:
             if status == 0:
-                await PlainTextResponse("The request is too large.", 413)(scope, receive, send_enveloped)
+                await bare_answer(Request(scope), 413, "too-large")(scope, receive, send_enveloped)
         except Exception as error:
             # The message of an unforeseen error may hold a text, so only its kind and the way to it are written down.
             way = "".join(traceback.format_tb(error.__traceback__))
             log.error("unforeseen %s\n%s", type(error).__qualname__, way)
             if status == 0:
-                await PlainTextResponse("Something went wrong in the server.", 500)(scope, receive, send_enveloped)
+                await bare_answer(Request(scope), 500, "broken")(scope, receive, send_enveloped)
         finally:
             # The route's own path: an address as sent may be anything.
             route = getattr(scope.get("route"), "path", "-")

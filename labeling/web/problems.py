@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from labeling.errors import (
@@ -54,11 +54,13 @@ def add_problem_handlers(app: FastAPI) -> None:
             detail = say(language_of(request, getattr(request.state, "visitor", None)), error.phrase, **error.values)
         extra: dict[str, Any] = {}
         if isinstance(error, StaleVersionError):
-            extra["stored"] = as_stored(error.stored)
+            extra["stored"] = as_stored(error)
         return _answer(request, status, slug, detail, extra)
 
     def invalid(request: Request, error: Exception) -> Response:
         places = error.errors() if isinstance(error, RequestValidationError) else []
+        if any(one["loc"][0] in ("path", "query") for one in places):
+            return _answer(request, 404, "not-found", "", {})  # no page of ours leads to such an address
         # The place alone: pydantic's own sentences, and its list, have what was sent in them.
         detail = ", ".join(sorted({".".join(str(part)[:40] for part in one["loc"][1:2]) for one in places} - {""}))
         return _answer(request, 422, "invalid", detail, {})
@@ -72,22 +74,33 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, other)
 
 
-def as_stored(stored: object) -> dict[str, Any]:
+def as_stored(error: StaleVersionError) -> dict[str, Any]:
     """What is kept, for a script whose version is not that."""
+    stored = error.stored
     if not isinstance(stored, StoredOpinion):
-        return {"version": 0, "annotation": None}
-    return {"version": stored.version, "annotation": stored.draft.model_dump(mode="json")}
+        return {"version": 0, "done": False, "annotation": None}
+    return {"version": stored.version, "done": error.done, "annotation": stored.draft.model_dump(mode="json")}
 
 
 def _is_api(request: Request) -> bool:
     return request.url.path.startswith("/api/")
 
 
+def bare_answer(request: Request, status: int, slug: str) -> Response:
+    """For when no page can be made: nothing but the sentence."""
+    if _is_api(request):
+        return _answer(request, status, slug, "", {})
+    return PlainTextResponse(_title(request, slug), status)
+
+
+def _title(request: Request, slug: str) -> str:
+    return say(language_of(request, getattr(request.state, "visitor", None)), f"problem.{slug.replace('-', '_')}")
+
+
 def _answer(request: Request, status: int, slug: str, detail: str, extra: dict[str, Any]) -> Response:
-    visitor: Visitor | None = getattr(request.state, "visitor", None)
-    language = language_of(request, visitor)
-    title = say(language, f"problem.{slug.replace('-', '_')}")
+    title = _title(request, slug)
     if not _is_api(request):
+        visitor: Visitor | None = getattr(request.state, "visitor", None)
         return page(request, "problem.html", visitor, status=status, title=title, detail=detail)
     body = {"type": f"urn:signaal:problem:{slug}", "title": title, "status": status, "detail": detail or title, **extra}
     return JSONResponse(body, status, media_type="application/problem+json")

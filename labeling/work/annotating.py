@@ -1,4 +1,7 @@
-"""Saving an opinion: each save has the version that it builds on, so that of two tabs neither undoes the other."""
+"""Saving an opinion: each save has the version that it builds on, so that of two tabs neither undoes the other.
+
+A save may come twice: it was stored, its answer got lost on the way, and the page sends it again. That is no conflict.
+"""
 
 from datetime import datetime
 
@@ -6,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from labeling.errors import StaleVersionError
 from labeling.opinion import Draft, StoredOpinion, columns_of
-from labeling.store.tables import Account, AnnotationVersion, AssignmentState, StoredAnnotation
+from labeling.store.tables import Account, AnnotationVersion, Assignment, AssignmentState, StoredAnnotation
 from labeling.work import audit
 from labeling.work.assignment import hold, locked_ad, own_assignment
 from labeling.work.settling import settle
@@ -14,7 +17,8 @@ from models.taxonomy import packaged_taxonomy
 
 
 def save(session: Session, assignment_id: int, annotator: str, version: int, draft: Draft, *, done: bool, now: datetime) -> int:
-    """Keep an opinion; gives its new version. Every save is in the history.
+    """Keep an opinion; gives its new version. Every save is in the history. A save that is stored already, because it was sent
+    before, is not stored again: its version is given, and the assignment says whether it is done.
 
     Args:
         version: the version that the draft was made from; 0 when there was none.
@@ -30,9 +34,12 @@ def save(session: Session, assignment_id: int, annotator: str, version: int, dra
     assignment = own_assignment(session, assignment_id, annotator, lock=True)
     stored = session.get(StoredAnnotation, assignment_id, populate_existing=True)
     if version != (stored.version if stored else 0):
+        if stored is not None and version == stored.version - 1 and _says(stored, draft, assignment):
+            return stored.version
         raise StaleVersionError(
             f"This ad was saved elsewhere meanwhile: version {stored.version if stored else 0} is stored, not {version}.",
             stored and StoredOpinion.of_annotation(stored, annotator),
+            done=assignment.state == AssignmentState.DONE,
         )
     ad = locked_ad(session, assignment.ad_number)
     hold(session, assignment, ad, now)
@@ -53,3 +60,13 @@ def save(session: Session, assignment_id: int, annotator: str, version: int, dra
     audit.record(session, now, annotator, audit.Action.DONE if done else audit.Action.SAVED, ad.number, f"version {version + 1}")
     session.flush()
     return version + 1
+
+
+def _says(stored: StoredAnnotation, draft: Draft, assignment: Assignment) -> bool:
+    """Whether a draft is what is stored, once it is masked and completed as that was."""
+    taxonomy = packaged_taxonomy()
+    draft = draft.checked(assignment.ad.text, taxonomy)
+    if assignment.state == AssignmentState.DONE:
+        draft = draft.complete(taxonomy, assignment.account.opt_outs)
+    kept = StoredOpinion.of_annotation(stored, assignment.account_id).draft
+    return kept.model_copy(update={"seconds": draft.seconds}) == draft  # the watch ran on

@@ -12,10 +12,12 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from labeling.store.database import Database
 from models.calibration import Calibration
 from models.runtime import Scorer
 from serving.app import create_app
 from serving.settings import load_settings
+from tests.labeling.web.conftest import Site, serving_pages
 from tests.serving.conftest import only
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -123,6 +125,15 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def complaints() -> Complaints:
     return Complaints()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """The labelling pages."""
+    database = Database(f"sqlite:///{tmp_path}/labeling.db")
+    with serving_pages(database) as served:
+        yield served
+    database.close()
 
 
 @pytest.fixture

@@ -1,27 +1,14 @@
 """The labelling room in a real browser: what a reviewer and an adjudicator do, from signing in to a decision."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from playwright.sync_api import Browser, expect
 
-from labeling.store.database import Database
-from labeling.store.tables import Ad, AdState, SignInSession
+from labeling.store.tables import Ad, AdState
 from tests.e2e.conftest import Complaints
 from tests.e2e.labelling import STRAWBERRIES, Reviewer, bring, opinion_of, sign_in_by_keyboard, someone
 from tests.labeling.conftest import set_project
-from tests.labeling.web.conftest import Site, serving_pages, suggest
+from tests.labeling.web.conftest import Site, suggest
 
 SCRIPTS = "Hi <script>window.ran = 1</script> <img src=x onerror='window.ran = 1'> <b>papers</b> kept &amp; held </textarea> ok"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    database = Database(f"sqlite:///{tmp_path}/labeling.db")
-    with serving_pages(database) as served:
-        yield served
-    database.close()
 
 
 def test_an_ad_is_labelled_with_two_spans_by_the_keyboard_alone(browser: Browser, site: Site, complaints: Complaints) -> None:
@@ -237,74 +224,6 @@ def test_every_definition_is_one_key_away(browser: Browser, site: Site, complain
         expect(ana.page.get_by_role("dialog")).to_contain_text("Select words")
         ana.press("Escape")
         expect(ana.page.locator("#text")).to_be_focused()
-
-
-def test_two_windows_lose_nothing_of_each_other(browser: Browser, site: Site, complaints: Complaints) -> None:
-    bring(site.database, STRAWBERRIES)
-    with someone(browser, site, complaints, "ana") as ana:
-        other = Reviewer(ana.page.context.new_page(), site)
-        other.page.goto(f"{site.address}/review")
-        expect(other.page.locator("#work")).to_be_visible()
-        other.press("r")
-        other.select("Marek speaks")
-        other.press("1")
-        other.saved()
-        ana.page.bring_to_front()
-        ana.press("r")
-        ana.select("passport")
-        ana.press("0")
-        conflict = ana.page.get_by_role("alert").filter(has_text="saved elsewhere")
-        expect(conflict).to_be_visible()
-        expect(ana.page.locator("#words mark")).to_have_text(["passport"])
-        conflict.get_by_role("button", name="Take the stored one").click()
-        expect(conflict).to_be_hidden()
-        expect(ana.page.locator("#words mark")).to_have_text(["Marek speaks"])
-        ana.press("Control+y")
-        expect(ana.page.locator("#words mark")).to_have_text(["passport"])
-        ana.saved()
-        other.page.bring_to_front()
-        other.select("Tell no one")
-        other.press("q")
-        expect(other.page.locator("#conflict")).to_be_visible()
-        other.page.get_by_role("button", name="Keep mine").click()
-        other.saved()
-    stored = opinion_of(site, "ana")
-    assert stored is not None
-    assert [STRAWBERRIES[span["start"] : span["end"]] for span in stored.spans] == ["Tell no one", "Marek speaks"]
-    assert complaints.besides_status(409) == []
-
-
-def test_a_server_that_is_away_for_a_while_loses_nothing(browser: Browser, site: Site) -> None:
-    bring(site.database, STRAWBERRIES)
-    with someone(browser, site, Complaints(), "ana") as ana:
-        ana.press("r")
-        ana.page.context.set_offline(True)
-        ana.press("7")
-        expect(ana.page.locator("#state")).to_contain_text("Not saved: the server does not answer")
-        ana.press("ArrowRight", "8")
-        ana.page.context.set_offline(False)
-        ana.saved()
-    stored = opinion_of(site, "ana")
-    assert stored is not None
-    assert {span["label"] for span in stored.spans} == {"obfuscated_contact", "deceptive_offer"}
-
-
-def test_who_was_signed_out_signs_in_again_and_goes_on(browser: Browser, site: Site) -> None:
-    bring(site.database, STRAWBERRIES)
-    with someone(browser, site, Complaints(), "ana") as ana:
-        with site.database.write() as session:
-            session.query(SignInSession).delete()
-        ana.press("r", "7")
-        trouble = ana.page.get_by_role("alert").filter(has_text="You are signed out")
-        expect(trouble).to_be_visible()
-        with ana.page.context.expect_page() as opened:
-            trouble.get_by_role("link").click()
-        sign_in_by_keyboard(opened.value, site.address, "ana")
-        opened.value.close()
-        trouble.get_by_role("button", name="Try again").click()
-        ana.saved()
-        expect(trouble).to_be_hidden()
-    assert opinion_of(site, "ana") is not None
 
 
 def test_skip_back_pause_and_the_days_limit(browser: Browser, site: Site, complaints: Complaints) -> None:

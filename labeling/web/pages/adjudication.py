@@ -13,7 +13,7 @@ from labeling.consensus import consensus
 from labeling.errors import NotFoundError
 from labeling.opinion import Draft
 from labeling.store.tables import Ad
-from labeling.web.access import Adjudicator, Data, Needs, utc_now
+from labeling.web.access import Adjudicator, After, Data, Needs, Number, utc_now
 from labeling.web.catalogue import phrases, taxonomy_in
 from labeling.web.errors import DailyLimitError
 from labeling.web.marked_text import pieces
@@ -30,7 +30,7 @@ A_PAGE = 50
 
 
 @router.get("/adjudication")
-def show_list(request: Request, visitor: Adjudicator, database: Data, after: int = 0) -> Response:
+def show_list(request: Request, visitor: Adjudicator, database: Data, after: After = 0) -> Response:
     """The cases that wait, without a word of their texts."""
     names = {label.id: label.name for label in labels_for(language_of(request, visitor))}
     with database.read() as session:
@@ -50,7 +50,7 @@ def _row(session: Session, ad: Ad, names: dict[str, str]) -> dict[str, Any]:
 
 
 @router.get("/adjudication/next", dependencies=[Depends(Needs(Role.ADJUDICATOR))])
-def next_case(database: Data, after: int = 0) -> Response:
+def next_case(database: Data, after: After = 0) -> Response:
     """On to the next case that waits; to the list when there is none."""
     with database.read() as session:
         ads = disputed(session, 1, after) or disputed(session, 1)
@@ -58,7 +58,7 @@ def next_case(database: Data, after: int = 0) -> Response:
 
 
 @router.get("/adjudication/{number}")
-def show_case(number: int, request: Request, visitor: Adjudicator, database: Data) -> Response:
+def show_case(number: Number, request: Request, visitor: Adjudicator, database: Data) -> Response:
     """One case. Reviewers are A, B, …: who they are is nothing to go by."""
     language = language_of(request, visitor)
     now = utc_now()
@@ -106,7 +106,7 @@ def show_case(number: int, request: Request, visitor: Adjudicator, database: Dat
 
 
 @router.put("/api/adjudication/{number}")
-def decide(number: int, wanted: SaveRequest, visitor: Adjudicator, database: Data) -> Saved:
+def decide(number: Number, wanted: SaveRequest, visitor: Adjudicator, database: Data) -> Saved:
     """Store the decision. It is committed before this answers."""
     with database.write() as session:
         version = resolve(session, _id_of(session, number), visitor.id, wanted.version, wanted.draft, utc_now())

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from labeling.project import ProjectSettings
 from labeling.web.access import Admin, Data, Visitor, utc_now
@@ -31,8 +32,8 @@ def change(request: Request, visitor: Admin, database: Data, form: Annotated[Fie
         wanted = ProjectSettings.model_validate(sent)
     except ValidationError as error:
         language = language_of(request, visitor)
-        wrong = {str(one["loc"][0]): one["msg"] for one in error.errors()}
-        return _form(request, visitor, sent, tuple(f"{say(language, f'project.{name}')}: {said}" for name, said in wrong.items()))
+        wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
+        return _form(request, visitor, sent, tuple(_problem(language, name) for name in wrong))
     with database.write() as session:
         change_project(session, visitor.id, wanted, utc_now())
     return back_to("/project", "saved")
@@ -41,6 +42,24 @@ def change(request: Request, visitor: Admin, database: Data, form: Annotated[Fie
 def _form(request: Request, visitor: Visitor, values: dict[str, Any], problems: tuple[str, ...] = ()) -> Response:
     status = 422 if problems else 200
     return page(request, "project.html", visitor, problems=problems, status=status, values=values, strategies=STRATEGIES)
+
+
+def _problem(language: str, name: str) -> str:
+    """What a field must be; pydantic's own sentences are English, and some repeat what was sent."""
+    field = ProjectSettings.model_fields[name]
+    limits = {key: _limit(field, key) for key in ("ge", "le", "max_length")}
+    if name in ("timezone", "mixing"):
+        said = say(language, f"project_problem.{name}")
+    elif limits["max_length"] is not None:
+        said = say(language, "project_problem.text", most=limits["max_length"])
+    else:
+        kind = "share" if field.annotation is float else "whole"
+        said = say(language, f"project_problem.{kind}", least=limits["ge"], most=limits["le"])
+    return f"{say(language, f'project.{name}')}: {said}"
+
+
+def _limit(field: FieldInfo, key: str) -> float | None:
+    return next((getattr(one, key) for one in field.metadata if hasattr(one, key)), None)
 
 
 def _sent(form: Fields) -> dict[str, Any]:

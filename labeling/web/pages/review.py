@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from labeling.opinion import Draft, StoredOpinion
 from labeling.store.tables import Account, Assignment, AssignmentState, Suggestion
-from labeling.web.access import Annotator, Data, utc_now
+from labeling.web.access import Annotator, Data, Number, utc_now
 from labeling.web.catalogue import phrases, taxonomy_in
 from labeling.web.errors import DailyLimitError
 from labeling.web.rendering import language_of, page
 from labeling.web.review_keys import SHORTCUTS, labels_for
 from labeling.work.annotating import save
-from labeling.work.assignment import next_assignment, reopen, skip
+from labeling.work.assignment import next_assignment, own_assignment, reopen, skip
 from labeling.work.care import exposure
 from labeling.work.rules import load_project
 from labeling.work.showing import shown_suggestion
@@ -42,6 +42,12 @@ class Saved(BaseModel):
     """The version that is stored now."""
 
     version: int
+
+
+class SavedOpinion(Saved):
+    """A save that is sent again, because its answer got lost, may have been the one that made the ad done."""
+
+    done: bool
 
 
 @router.get("/review")
@@ -84,15 +90,16 @@ def next_ad(visitor: Annotator, database: Data) -> Response:
 
 
 @router.put("/api/assignments/{assignment_id}/annotation")
-def save_annotation(assignment_id: int, wanted: SaveRequest, visitor: Annotator, database: Data) -> Saved:
+def save_annotation(assignment_id: Number, wanted: SaveRequest, visitor: Annotator, database: Data) -> SavedOpinion:
     """Keep an opinion. It is committed before this answers."""
     with database.write() as session:
         version = save(session, assignment_id, visitor.id, wanted.version, wanted.draft, done=wanted.done, now=utc_now())
-    return Saved(version=version)
+        state = own_assignment(session, assignment_id, visitor.id).state
+    return SavedOpinion(version=version, done=state == AssignmentState.DONE)
 
 
 @router.post("/api/assignments/{assignment_id}/skip")
-def skip_ad(assignment_id: int, visitor: Annotator, database: Data) -> Response:
+def skip_ad(assignment_id: Number, visitor: Annotator, database: Data) -> Response:
     """Give the ad up, without a reason."""
     with database.write() as session:
         skip(session, assignment_id, visitor.id, utc_now())
@@ -109,7 +116,7 @@ def last_done(visitor: Annotator, database: Data) -> Response:
 
 
 @router.post("/api/assignments/{assignment_id}/reopen")
-def reopen_ad(assignment_id: int, visitor: Annotator, database: Data) -> Response:
+def reopen_ad(assignment_id: Number, visitor: Annotator, database: Data) -> Response:
     """Undo "done"; answers as ``/api/next`` does."""
     with database.write() as session:
         return JSONResponse(_shown(session, reopen(session, assignment_id, visitor.id, utc_now()), visitor.account))

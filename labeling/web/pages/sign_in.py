@@ -7,23 +7,19 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from labeling.accounts.sessions import sign_in, sign_out
-from labeling.web.access import FORM_COOKIE, LOOPBACK, SESSION_COOKIE, Annotator, Data, Settings, utc_now
+from labeling.web.access import FORM_COOKIE, SESSION_COOKIE, Annotator, Data, Settings, utc_now
 from labeling.web.catalogue import say
 from labeling.web.csrf import check_csrf, csrf_token
 from labeling.web.forms import Fields, fields_of
+from labeling.web.https import needs_https
 from labeling.web.rendering import back_to, language_of, page
 
 router = APIRouter()
 
 
-def is_loopback(request: Request) -> bool:
-    """Whether the browser talks to its own machine, where no network can listen."""
-    return request.url.hostname in LOOPBACK
-
-
 def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int | None = None) -> None:
     """A cookie that no script and no other site can use, and no network can read."""
-    response.set_cookie(name, value, max_age=seconds, path="/", secure=not is_loopback(request), httponly=True, samesite="strict")
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=needs_https(request), httponly=True, samesite="strict")
 
 
 async def check_form(request: Request) -> None:
@@ -44,7 +40,7 @@ def ask(request: Request) -> Response:
 @router.post("/sign-in", dependencies=[Depends(check_form)])
 def answer(request: Request, database: Data, settings: Settings, form: Annotated[Fields, Depends(fields_of)]) -> Response:
     language = language_of(request, None)
-    if request.url.scheme != "https" and not is_loopback(request):
+    if request.url.scheme != "https" and needs_https(request):
         return _form(request, (say(language, "sign_in.needs_https"),), 403)
     now = utc_now()
     signed_in = sign_in(database, form.one("name").strip(), form.one("password"), now, settings)

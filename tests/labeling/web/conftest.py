@@ -1,4 +1,4 @@
-"""A real server with the labelling pages, on a real SQLite file, with an account for each role and two annotators."""
+"""A real server with the labelling pages, on SQLite and on PostgreSQL, with an account for each role and two annotators."""
 
 import re
 import threading
@@ -97,6 +97,6 @@ def serving_pages(database: Database, settings: LabelingSettings | None = None) 
 
 
 @pytest.fixture
-def site(sqlite_database: Database) -> Iterator[Site]:
-    with serving_pages(sqlite_database) as served:
+def site(database: Database) -> Iterator[Site]:
+    with serving_pages(database) as served:
         yield served

@@ -133,5 +133,8 @@ def test_a_request_that_is_too_large_is_refused(site: Site) -> None:
         for _ in range(5):
             yield b"x" * 100_000
 
-    assert visitor.act("PUT", "/api/assignments/1/annotation", content=b"x" * 300_000).status_code == 413
+    refused = visitor.act("PUT", "/api/assignments/1/annotation", content=b"x" * 300_000)
+    assert (refused.status_code, refused.json()["detail"]) == (413, "That is too large to send.")
+    page = visitor.request("POST", "/my-work/limit", content=b"x" * 300_000, headers={"Accept-Language": "nl"})
+    assert (page.status_code, page.text) == (413, "Dat is te groot om te sturen.")
     assert visitor.act("PUT", "/api/assignments/1/annotation", content=endless()).status_code in (400, 413)

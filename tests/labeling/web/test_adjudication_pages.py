@@ -52,8 +52,12 @@ def test_a_decision_ends_the_case_and_a_later_one_replaces_it(site: Site) -> Non
 
 def test_a_case_that_does_not_exist_is_not_found(site: Site) -> None:
     judy = site.visitor("judy")
-    assert judy.get("/adjudication/99").status_code == 404
-    assert judy.act("PUT", "/api/adjudication/99", json={"version": 0, **SEEN}).status_code == 404
+    for number in (99, 0, -1, 2**31, 10**20, "one"):
+        assert (number, judy.get(f"/adjudication/{number}").status_code) == (number, 404)
+        assert (number, judy.act("PUT", f"/api/adjudication/{number}", json={"version": 0, **SEEN}).status_code) == (number, 404)
+    for after in (-1, 10**20, "one"):
+        for address in ("/adjudication", "/adjudication/next"):
+            assert (after, judy.get(f"{address}?after={after}").status_code) == (after, 404)
 
 
 def test_the_days_limit_and_the_pause_are_for_adjudicators_too(site: Site) -> None:

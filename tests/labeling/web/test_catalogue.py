@@ -51,6 +51,8 @@ def test_every_phrase_that_is_used_exists_and_every_one_that_exists_is_used() ->
     used |= {f"reason.{reason}" for reason in REASONS} | {f"keys.{what}" for _, what in SHORTCUTS}
     used |= {f"strategy.{one}" for one in STRATEGIES} | {f"role.{role}" for role in ("annotator", "adjudicator", "admin")}
     used |= {f"project.{name}{end}" for name in ProjectSettings.model_fields for end in ("", "_help")}
+    used |= {f"project_problem.{kind}" for kind in ("whole", "share", "text", "timezone", "mixing")}
+    used |= {f"problem.{slug.replace('-', '_')}" for slug in re.findall(r'bare_answer\(.*?, "([a-z-]+)"\)', text)}
     used |= {f"note.{note}" for note in re.findall(r'(?:back_to\("[^"]+", "|note=)(\w+)', text)}
     used |= {f"review.state_{state}" for state in re.findall(r"review\.state_(\w+)", " ".join(phrases("en")))}
     used |= {f"dashboard.{state}" for state in ("open", "agreed", "disputed", "resolved")}

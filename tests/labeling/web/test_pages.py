@@ -94,8 +94,15 @@ def test_the_project_is_changed_as_a_whole_or_not_at_all(site: Site) -> None:
     assert after.mixing == before["mixing"]
     refused = root.act("POST", "/project", data={**wanted, "overlap": "99", "support_text": "Zed", "timezone": "Mars/Base"})
     assert refused.status_code == 422
-    assert "Reviewers for each ad" in refused.text
-    assert "Time zone" in refused.text
+    assert "Reviewers for each ad: must be a whole number from 1 to 10." in refused.text
+    assert "Time zone: must be a time zone" in refused.text
+    root.act("POST", "/my-work/language", data={"language": "nl"})
+    wrong = {name: "x" * 5000 for name in fields if name not in ("blind", "blur")}
+    refused = root.act("POST", "/project", data=wrong)
+    said = re.findall(r'role="alert">(.*?)</p>', refused.text)
+    assert len(said) == len(wrong) - len(before["mixing"])  # the shares have one sentence; the text was cut to what fits
+    assert "Aandeel bekende advertenties: moet een getal van 0 tot en met 0.5 zijn." in said
+    assert not re.search("should|must|valid|Input", " ".join(said))
     with site.database.read() as session:
         assert load_project(session) == after
 

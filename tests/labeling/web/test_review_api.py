@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from labeling.store.tables import Assignment
+from labeling.store.tables import AnnotationVersion, Assignment
 from labeling.web.access import utc_now
 from labeling.web.pages.review import direction_of
 from labeling.work.assignment import next_assignment
@@ -31,11 +31,11 @@ def test_an_ad_is_given_saved_finished_and_taken_up_again(site: Site) -> None:
     assert first["version"] == 0
     assert first["ad"]["text"] in {TEXT.format(0), TEXT.format(1)}
     assert (first["ad"]["direction"], first["annotation"], first["pause"]) == ("ltr", None, False)
-    assert ana.save(first["assignment"], 0, **SAID).json() == {"version": 1}
+    assert ana.save(first["assignment"], 0, **SAID).json() == {"version": 1, "done": False}
     again = take(ana)
     assert again["assignment"] == first["assignment"]
     assert again["annotation"]["spans"] == SAID["spans"]
-    assert ana.save(first["assignment"], 1, **SAID, done=True, seconds=3.5).json() == {"version": 2}
+    assert ana.save(first["assignment"], 1, **SAID, done=True, seconds=3.5).json() == {"version": 2, "done": True}
     assert take(ana)["assignment"] != first["assignment"]
     assert ana.get("/api/last-done").json() == {"assignment": first["assignment"]}
     reopened = ana.act("POST", f"/api/assignments/{first['assignment']}/reopen").json()
@@ -65,6 +65,23 @@ def test_a_save_on_an_old_version_is_refused_with_what_is_stored(site: Site) -> 
     assert take(ana)["annotation"]["labels"] == SAID["labels"]
 
 
+@pytest.mark.parametrize("done", [False, True])
+def test_a_save_that_is_sent_again_because_its_answer_got_lost_is_no_conflict(site: Site, done: bool) -> None:
+    add_ads(site.database, 1)
+    ana = site.visitor("ana")
+    ana.act("POST", "/my-work/opt-outs", data={"label": "absent_limits"})
+    assignment = take(ana)["assignment"]
+    sent = {**SAID, "comment": "as on +31 6 1234 5678", "done": done}  # a number is masked before it is stored
+    stored = {"version": 1, "done": done}
+    assert ana.save(assignment, 0, **sent, seconds=1).json() == stored
+    assert ana.save(assignment, 0, **sent, seconds=4).json() == stored
+    assert ana.save(assignment, 0, **{**sent, "done": not done}).json() == stored  # the script sees that it is not what it asked
+    with site.database.read() as session:
+        assert [one.version for one in session.query(AnnotationVersion)] == [1]
+    other = ana.save(assignment, 0, **{**sent, "comment": ""})
+    assert (other.status_code, other.json()["stored"]["version"], other.json()["stored"]["done"]) == (409, 1, done)
+
+
 def test_anothers_opinion_is_out_of_reach_by_any_address(site: Site) -> None:
     add_ads(site.database, 1)
     ana, bea = site.visitor("ana"), site.visitor("bea")
@@ -83,6 +100,14 @@ def test_anothers_opinion_is_out_of_reach_by_any_address(site: Site) -> None:
     assert bea.get("/adjudication/1").status_code == 403
     # An adjudicator cannot look either while an opinion is missing: it would no longer be blind.
     assert site.visitor("judy").get("/adjudication/1").status_code == 409
+
+
+@pytest.mark.parametrize("number", ["4711", "0", "-1", "2147483648", "9" * 30, "one"])
+def test_an_assignment_that_cannot_be_is_not_found(site: Site, number: str) -> None:
+    ana = site.visitor("ana")
+    for method, act in (("PUT", "annotation"), ("POST", "skip"), ("POST", "reopen")):
+        answer = ana.act(method, f"/api/assignments/{number}/{act}", json={"version": 0} if method == "PUT" else None)
+        assert (act, answer.status_code, answer.json()["type"]) == (act, 404, "urn:signaal:problem:not-found")
 
 
 def test_a_skipped_ad_is_not_given_again_and_no_reason_is_asked(site: Site) -> None:

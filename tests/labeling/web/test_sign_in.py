@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import httpx
+import pytest
 
 from labeling.store.tables import Account, SignInSession
 from labeling.web.access import FORM_COOKIE, SESSION_COOKIE, utc_now
@@ -31,6 +32,34 @@ def test_a_password_is_not_taken_over_a_network_without_https(site: Site) -> Non
     assert refused.status_code == 403
     assert "HTTPS" in refused.text
     taken = visitor.post("/sign-in", data=form, headers={"Host": "label.example", "X-Forwarded-Proto": "https", **cookie})
+    assert taken.status_code == 303
+    assert "Secure" in cookies(taken)[SESSION_COOKIE]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-Proto": "http"},
+        {"Forwarded": "for=192.0.2.1"},
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"Origin": "http://label.example"},  # all that a bare proxy_pass of nginx on this machine leaves of the way
+    ],
+)
+def test_a_proxy_that_asks_for_the_loopback_address_makes_no_network_safe(site: Site, said: dict[str, str]) -> None:
+    visitor = site.visitor()
+    form = {"csrf": visitor.form_token("/sign-in"), "name": "ana", "password": PASSWORD}
+    refused = visitor.post("/sign-in", data=form, headers=said)
+    assert (refused.status_code, "HTTPS" in refused.text) == (403, True)
+    assert "Secure" in cookies(refused)[FORM_COOKIE]
+    assert "Secure" not in cookies(site.visitor().get("/sign-in", headers={"Origin": site.address}))[FORM_COOKIE]
+
+
+def test_over_https_every_cookie_is_for_https_alone_whatever_host_the_proxy_asks_for(site: Site) -> None:
+    visitor = site.visitor()
+    https = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1", "Origin": "https://label.example"}
+    form = {"csrf": visitor.form_token("/sign-in"), "name": "ana", "password": PASSWORD}
+    taken = visitor.post("/sign-in", data=form, headers=https)  # Host is 127.0.0.1 here
     assert taken.status_code == 303
     assert "Secure" in cookies(taken)[SESSION_COOKIE]
 

@@ -1,9 +1,9 @@
 // The page of one case: several opinions on an ad side by side, and the desk on which the decision is made.
 
-import { asAnnotation, draftOf } from "./draft.js";
+import { asAnnotation, draftOf, same } from "./draft.js";
 import { announce, byId, PageDesk } from "./page_desk.js";
 import { Server } from "./server.js";
-import { dataOf, languageName, sayer } from "./words_of_page.js";
+import { dataOf, languageName, reasonOf, sayer } from "./words_of_page.js";
 
 const facts = dataOf("facts");
 const say = sayer(facts.phrases);
@@ -21,14 +21,20 @@ function decide() {
     try {
       await server.renew(); // whoever signed in again meanwhile has a new token
       await server.ask("PUT", `/api/adjudication/${facts.number}`, body);
-      changed = false;
-      location.assign(facts.next);
+      goOn();
     } catch (refusal) {
-      if (refusal.status === 409 && refusal.problem.stored) showConflict(refusal.problem.stored);
-      else showTrouble(refusal.status === 401 ? say("review.signed_out") : refusal.message || say("review.no_answer"));
+      const stored = refusal.problem.stored;
+      if (!stored) showTrouble(reasonOf(refusal, say));
+      else if (stored.annotation && same(draftOf(stored.annotation), desk.draft)) goOn(); // it was mine: its answer got lost
+      else showConflict(stored);
       byId("sign-in-again").hidden = refusal.status !== 401;
     }
   });
+}
+
+function goOn() {
+  changed = false;
+  location.assign(facts.next);
 }
 
 function showTrouble(words) {

@@ -1,4 +1,6 @@
-// Requests to the labelling server. Every answer is JSON; every refusal a problem document.
+// Requests to the labelling server. Every answer is JSON; a refusal is a problem document, or comes from a proxy between.
+
+const KEPT = 20_000; // characters: of a page that has gone a browser sends 64 KiB at most
 
 /** What ends a request that was not answered by 2xx. `status` 0: no answer at all. */
 export class Refusal extends Error {
@@ -19,9 +21,11 @@ export class Server {
     const headers = { Accept: "application/json" };
     if (method !== "GET") headers["X-CSRF-Token"] = this.csrf;
     if (body !== undefined) headers["Content-Type"] = "application/json";
+    const json = body && JSON.stringify(body);
+    const keepalive = method !== "GET" && (json ?? "").length < KEPT; // sent to its end though the page is closed meanwhile
     let answer;
     try {
-      answer = await fetch(path, { method, headers, body: body && JSON.stringify(body), cache: "no-store", redirect: "error" });
+      answer = await fetch(path, { method, headers, body: json, keepalive, cache: "no-store", redirect: "error" });
     } catch {
       throw new Refusal(0);
     }

@@ -10,6 +10,13 @@ export function sayer(phrases) {
   return (key, values = {}) => phrases[key].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
+/** @returns {string} why a request was refused: the server's own words where it has some */
+export function reasonOf(refusal, say) {
+  if (refusal.status === 401) return say("review.signed_out");
+  if (refusal.status === 0) return say("review.no_answer");
+  return refusal.message || say("review.went_wrong");
+}
+
 /** What a language is called in the language of the page. */
 export function languageName(code, say) {
   if (code === "und") return say("review.language_unknown");
