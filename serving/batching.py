@@ -17,7 +17,8 @@ from models.windows import Window
 
 MOST_PADDING = 0.1
 """Share of a batch. With few waiting, a batch filled whatever their lengths is slower than no batches: of eight windows of ads of
-all lengths, 40% would be padding. More than a tenth costs more than a larger batch gains (docs/serving.md)."""
+all lengths, 40% would be padding. With what a batch and a token cost (docs/serving.md, Speed), more than a tenth costs more
+than a larger batch gains."""
 
 
 @dataclass(eq=False, slots=True)

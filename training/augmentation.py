@@ -208,9 +208,9 @@ def rewrite(example: LabelledExample, way: str, rng: Random) -> LabelledExample:
     """The example with its text rewritten in one way; spans where the same words are now."""
     pieces = WAYS[way](example.text, example.lang, rng)
     rewritten = _with_pieces(example, pieces)
-    ends = [0, *accumulate(len(piece) for piece in pieces)]
     spans = rewritten.spans
     if way == "disguise_numbers":
+        ends = _ends(pieces)
         numbers = [
             Span(start=ends[m.start()], end=ends[m.end()], label=DISGUISED_NUMBER) for m in LONG_NUMBER.finditer(example.text)
         ]
@@ -226,9 +226,14 @@ def rewrite(example: LabelledExample, way: str, rng: Random) -> LabelledExample:
 
 def _with_pieces(example: LabelledExample, pieces: Pieces) -> LabelledExample:
     """Spans where the same words are now; one may have become empty."""
-    ends = [0, *accumulate(len(piece) for piece in pieces)]
+    ends = _ends(pieces)
     spans = [span.model_copy(update={"start": ends[span.start], "end": ends[span.end]}) for span in example.spans]
     return example.model_copy(update={"text": "".join(pieces), "spans": spans})
+
+
+def _ends(pieces: Pieces) -> list[int]:
+    """Where each character of the text, and its end, is in what is written."""
+    return [0, *accumulate(len(piece) for piece in pieces)]
 
 
 def augmented(example: LabelledExample, rng: Random, share: float) -> LabelledExample:

@@ -6,20 +6,19 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session
 
 from labeling.consensus import consensus
 from labeling.errors import UnsettledError
 from labeling.export import ExportManifest, FinalExample, final_example, write_export
-from labeling.opinion import StoredOpinion
 from labeling.store.database import Database
-from labeling.store.tables import Ad, AdState, Assignment, AssignmentState, Export
+from labeling.store.tables import Ad, AdState, AssignmentState, Export
 from labeling.work import audit
 from labeling.work.export_places import remember
+from labeling.work.judged_ads import decision_on, judged_ads, opinions_on
 from labeling.work.rules import load_project
 from models.taxonomy import Taxonomy, packaged_taxonomy
 
-_BATCH = 1000
 _NOTED = {"blind", "overlap", "gold_share", "mixing"}
 """Settings of the project that bear on what its labels are worth."""
 
@@ -68,36 +67,19 @@ def finals(session: Session, taxonomy: Taxonomy) -> Finals:
     for state, reason in ((AdState.OPEN, "that wait for reviewers"), (AdState.DISPUTED, "that wait for an adjudicator")):
         if waiting.get(state):
             found.left_out[reason] = waiting[state]
-    settled = (
-        select(Ad)
-        .where(Ad.state.in_((AdState.AGREED, AdState.RESOLVED)), Ad.gold.is_(None))
-        .options(joinedload(Ad.adjudication), selectinload(Ad.assignments).joinedload(Assignment.annotation))
-        .order_by(Ad.number)
-        .limit(_BATCH)
-    )
-    last = 0
-    while ads := session.scalars(settled.where(Ad.number > last)).all():
-        for ad in ads:
-            try:
-                found.examples.append(_example(ad, taxonomy))
-            except UnsettledError as error:
-                found.left_out[error.reason] += 1
-        last = ads[-1].number
-        session.expunge_all()
+    for ad in judged_ads(session, Ad.state.in_((AdState.AGREED, AdState.RESOLVED))):
+        try:
+            found.examples.append(_example(ad, taxonomy))
+        except UnsettledError as error:
+            found.left_out[error.reason] += 1
     return found
 
 
 def _example(ad: Ad, taxonomy: Taxonomy) -> FinalExample:
     done = [assignment for assignment in ad.assignments if assignment.state == AssignmentState.DONE]
-    opinions = [
-        StoredOpinion.of_annotation(assignment.annotation, assignment.account_id).annotation(ad.id)
-        for assignment in done
-        if assignment.annotation is not None
-    ]
-    decision = None if ad.adjudication is None else StoredOpinion.of_adjudication(ad.adjudication).annotation(ad.id)
     return final_example(
-        consensus(opinions),
-        decision,
+        consensus(opinions_on(ad)),
+        decision_on(ad),
         text=ad.text,
         language=ad.language,
         group=None if ad.group_id is None else str(ad.group_id),

@@ -2,15 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session
 
 from labeling.annotation import Annotation
 from labeling.label_studio import ExchangedAd
-from labeling.opinion import StoredOpinion
-from labeling.store.tables import Ad, Assignment, AssignmentState
-
-_BATCH = 1000
+from labeling.work.judged_ads import decision_on, judged_ads, opinions_on
 
 
 @dataclass(slots=True)
@@ -25,24 +21,9 @@ class RoomOut:
 def room_out(session: Session) -> RoomOut:
     """Read all of it. Contact details in the texts are masked, as they are stored."""
     out = RoomOut()
-    wanted = (
-        select(Ad)
-        .where(Ad.gold.is_(None))
-        .options(joinedload(Ad.adjudication), selectinload(Ad.assignments).joinedload(Assignment.annotation))
-        .order_by(Ad.number)
-        .limit(_BATCH)
-    )
-    last = 0
-    while ads := session.scalars(wanted.where(Ad.number > last)).all():
-        for ad in ads:
-            out.ads.append(ExchangedAd(id=ad.id, text=ad.text, language=ad.language))
-            out.opinions += [
-                StoredOpinion.of_annotation(assignment.annotation, assignment.account_id).annotation(ad.id)
-                for assignment in ad.assignments
-                if assignment.state == AssignmentState.DONE and assignment.annotation is not None
-            ]
-            if ad.adjudication is not None:
-                out.decisions[ad.id] = StoredOpinion.of_adjudication(ad.adjudication).annotation(ad.id)
-        last = ads[-1].number
-        session.expunge_all()
+    for ad in judged_ads(session):
+        out.ads.append(ExchangedAd(id=ad.id, text=ad.text, language=ad.language))
+        out.opinions += opinions_on(ad)
+        if (decision := decision_on(ad)) is not None:
+            out.decisions[ad.id] = decision
     return out

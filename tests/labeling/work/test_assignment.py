@@ -293,7 +293,8 @@ def test_decided_ads_want_no_more_readers_when_the_overlap_is_raised(database: D
     assert read_all(database, add_account(database, "cas")) == ["ad-2"]
 
 
-def test_an_opinion_that_is_opened_again_and_left_counts_as_it_was(database: Database) -> None:
+def opened_again(database: Database) -> tuple[int, str, str]:
+    """The assignment of ann, who has opened her finished opinion again; ann and bob."""
     set_project(database, overlap=1, lease_minutes=30)
     add_ads(database, 1)
     ann, bob = add_account(database, "ann"), add_account(database, "bob")
@@ -302,23 +303,22 @@ def test_an_opinion_that_is_opened_again_and_left_counts_as_it_was(database: Dat
     finish(database, taken[0], ann)
     with database.write() as session:
         reopen(session, taken[0], ann, NOW)
+    return taken[0], ann, bob
+
+
+def test_an_opinion_that_is_opened_again_and_left_counts_as_it_was(database: Database) -> None:
+    number, _, bob = opened_again(database)
     assert take(database, bob, NOW + timedelta(hours=1)) is None, "the slot is ann's"
     with database.read() as session:
-        assignment = session.get_one(Assignment, taken[0])
+        assignment = session.get_one(Assignment, number)
         assert (assignment.state, assignment.done_at, assignment.ad.state) == ("done", NOW, "agreed")
         assert session.scalars(select(Audit.action).order_by(Audit.id.desc()).limit(1)).one() == "done"
 
 
 def test_an_opinion_that_was_changed_and_left_goes_to_another(database: Database) -> None:
-    set_project(database, overlap=1, lease_minutes=30)
-    add_ads(database, 1)
-    ann, bob = add_account(database, "ann"), add_account(database, "bob")
-    taken = take(database, ann)
-    assert taken is not None
-    finish(database, taken[0], ann)
+    assignment, ann, bob = opened_again(database)
     with database.write() as session:
-        reopen(session, taken[0], ann, NOW)
-        save(session, taken[0], ann, 1, Draft(comment="no"), done=False, now=NOW)
+        save(session, assignment, ann, 1, Draft(comment="no"), done=False, now=NOW)
     assert take(database, bob, NOW + timedelta(hours=1)) is not None
 
 
