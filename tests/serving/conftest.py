@@ -118,9 +118,13 @@ def bundle_folder(small_run: SmallRun) -> Path:
     return folder
 
 
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for what another thread or process does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not after {seconds:g} seconds"
+        time.sleep(0.02)
+
+
 def wait_until_ready(client: TestClient) -> None:
-    for _ in range(600):
-        if client.get("/readyz").status_code == 200:
-            return
-        time.sleep(0.05)
-    raise AssertionError("not ready after 30 seconds")
+    until(lambda: client.get("/readyz").status_code == 200)

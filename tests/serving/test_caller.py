@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi import Request
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from models.runtime import Scorer
 from serving.caller import patience_of, unless_left
 from serving.errors import CallerLeftError
-from tests.serving.conftest import GatedRunner
+from tests.serving.conftest import GatedRunner, until
 
 OpenClient = Callable[..., TestClient]
 
@@ -29,23 +30,23 @@ def test_an_impatient_caller_is_told_at_once_that_it_would_take_longer(
     open_client: OpenClient, gated_scorer: Scorer, gated: GatedRunner
 ) -> None:
     client = open_client(lambda: gated_scorer)
+    line = client.app.state.fleet.pick().line  # type: ignore[attr-defined]
     gated.shut()
-    body = {"ads": [{"id": "a1", "text": "word " * 300}], "evidence": False}
+
+    def ask(text: str, **headers: str) -> Response:
+        return client.post("/v1/score", json={"ads": [{"id": "a1", "text": text}], "evidence": False}, headers=headers)
+
     with ThreadPoolExecutor(2) as pool:
-        first = [pool.submit(client.post, "/v1/score", json=body) for _ in range(2)]
+        inside = pool.submit(ask, "word " * 30)
         assert gated.inside.wait(30)
-        client.app.state.fleet.pick().line._tokens_per_second = 1.0  # type: ignore[attr-defined]
-        while client.app.state.fleet.pick().line.waiting_ads < 2:  # type: ignore[attr-defined]
-            pass
-        other = {"ads": [{"id": "a1", "text": "another " * 300}]}
-        pool.submit(client.post, "/v1/score", json=other)
-        while client.app.state.fleet.pick().line.expected_wait < 2:  # type: ignore[attr-defined]
-            pass
-        refused = client.post("/v1/score", json={"ads": [{"id": "a1", "text": "x"}]}, headers={"Prefer": "wait=1"})
+        waiting = pool.submit(ask, "another " * 30)
+        until(lambda: line.waiting_tokens > 0)
+        line._tokens_per_second = 1.0
+        refused = ask("x", Prefer="wait=1")
         gated.gate.set()
         assert refused.status_code == 503
         assert "longer than the 1 s" in refused.json()["detail"]
-        assert [one.result(30).status_code for one in first] == [200, 200]
+        assert [one.result(30).status_code for one in (inside, waiting)] == [200, 200]
 
 
 def test_work_for_a_caller_who_has_gone_is_cancelled() -> None:

@@ -18,15 +18,7 @@ from serving.app import create_app
 from serving.errors import NotReadyError, UnknownModelError
 from serving.fleet import Fleet, Source
 from serving.settings import ServingSettings
-from tests.serving.conftest import Fussy, only, wait_until_ready
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("not after 30 seconds")
+from tests.serving.conftest import Fussy, only, until, wait_until_ready
 
 
 def test_before_it_is_ready_nothing_is_taken(eager_scorer: Scorer) -> None:

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.serving.conftest import until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from serving.cli import main; main()", "api", "--port", "0"]
@@ -65,13 +66,6 @@ def running(log: Path, bundle: Path, **settings: object) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait(30)
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.05)
 
 
 def chunk(line: dict[str, str]) -> bytes:

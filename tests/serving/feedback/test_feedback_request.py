@@ -16,6 +16,7 @@ from models.taxonomy import PACKAGED, load_taxonomy
 from serving.app import create_app
 from serving.feedback.outbox import Outbox
 from serving.settings import ServingSettings
+from tests.serving.conftest import until
 from tests.serving.feedback.conftest import ad_ids, records
 
 OpenClient = Callable[..., TestClient]
@@ -255,8 +256,7 @@ def test_labels_are_those_of_the_loaded_model(open_client: OpenClient, folder: P
         taxonomy = property(lambda self: self.of_before)  # type: ignore[assignment]
 
     client = open_client(Older, wait=False, feedback_dir=folder)
-    while client.get("/healthz").json()["model"] is None:
-        pass
+    until(lambda: client.get("/healthz").json()["model"] is not None)
     problem(send(client, item()), 422, "invalid-request")
     assert send(client, item(labels={fewer.indicators[0].id: "unsure"})).status_code == 202
     assert [record.taxonomy for record in records(folder)] == ["0.9"]
