@@ -58,6 +58,17 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """A sealed bundle with its report, which the registry does not know yet."""
+
+    bundle: Bundle
+    scorer: Scorer
+    report: Path
+    figures: dict[str, Any]
+    baselines: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run gave."""
 
@@ -155,6 +166,30 @@ def finish(
     bundle_format: int = FORMAT,
 ) -> RunResult:
     """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
+    return registered(
+        evaluated(folder, base, data, taxonomy, settings, model_settings, run_id=run_id, bundle_format=bundle_format),
+        model_settings,
+    )
+
+
+def registered(what: Evaluated, model_settings: ModelSettings) -> RunResult:
+    """Register a bundle; the MLflow run that made it is active."""
+    version = register(what.bundle, what.scorer, model_settings)
+    return RunResult(what.bundle, version, what.report, what.figures, what.baselines)
+
+
+def evaluated(
+    folder: Path,
+    base: BaseReference,
+    data: TrainingData,
+    taxonomy: Taxonomy,
+    settings: TrainingSettings,
+    model_settings: ModelSettings,
+    *,
+    run_id: str,
+    bundle_format: int = FORMAT,
+) -> Evaluated:
+    """From saved weights to a sealed bundle and its report, which are also logged; an MLflow run is active."""
     runner = build_runner(folder, base, model_settings, blind=reads_blinded(bundle_format))
     validation = data.splits["validation"]
     raw = score_with_progress(runner, validation, "validation")
@@ -202,8 +237,7 @@ def finish(
     report = write_report(report_folder, facts, evaluation.draw(report_folder))
     log_figures(evaluation.figures, evaluation.baselines)
     mlflow.log_artifacts(str(report_folder), "report")
-    registered = register(bundle, scorer, model_settings)
-    return RunResult(bundle, registered, report, evaluation.figures, evaluation.baselines)
+    return Evaluated(bundle, scorer, report, evaluation.figures, evaluation.baselines)
 
 
 def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings, *, blind: bool = True) -> GraphRunner:
