@@ -47,6 +47,7 @@ from training.errors import TrainingError
 from training.evaluation import Predictions, choose_evidence_threshold, figures, predict
 from training.faithfulness import faithfulness
 from training.fitting import STARTED_FROM, TRAINING_FILE, fit
+from training.named_bundle import pinned
 from training.plots import draw_all
 from training.processes import from_first, is_first_process
 from training.report import write_report
@@ -97,6 +98,7 @@ def run(
         TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
         BaseEncoderError: the base encoder cannot be had.
     """
+    settings = pinned(settings, model_settings)
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     if not is_first_process():
@@ -108,7 +110,7 @@ def run(
         kept = RunFolder(settings.output, run_id)
         if resume is None:
             log_data(data)
-            kept.begin(settings, run_id, data.digest)
+            kept.begin(settings, run_id, data.digest, model_settings.mlflow_tracking_uri)
         elif kept.data_digest != data.digest:
             raise TrainingError("The data are not those that the run began with: it cannot go on. Start a new run.")
         folder = _fresh_folder(settings.output, run_id)
