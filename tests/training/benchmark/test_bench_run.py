@@ -118,6 +118,7 @@ def test_the_saved_network_gives_the_same_labels(kind: str, request: pytest.Fixt
         assert all(len(labels) == 1 for labels in found)
 
 
+@pytest.mark.usefixtures("multi")
 def test_mlflow_has_the_figures_and_a_run_a_seed(single: BenchmarkResult, settings: ModelSettings) -> None:
     client = MlflowClient(settings.mlflow_tracking_uri)
     experiment = client.get_experiment_by_name("signaal-bench")
