@@ -76,7 +76,7 @@ def read_examples(path: Path) -> Iterator[LabelledExample]:
     except OSError as error:
         raise ExampleError(f"Cannot read the examples {path}: {error.strerror}.") from error
     with lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in _numbered(lines, path):
             if not line.strip():
                 continue
             try:
@@ -85,6 +85,13 @@ def read_examples(path: Path) -> Iterator[LabelledExample]:
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"])
                 raise ExampleError(f"{path}:{number}: {where + ': ' if where else ''}{first['msg']}") from error
+
+
+def _numbered(lines: Iterable[str], path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        yield from enumerate(lines, start=1)
+    except UnicodeDecodeError as error:
+        raise ExampleError(f"{path} is not UTF-8.") from error
 
 
 def write_examples(examples: Iterable[LabelledExample], path: Path) -> int:

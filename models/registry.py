@@ -98,7 +98,11 @@ def _from_registry(model_uri: str, settings: ModelSettings, scratch: Path | None
         raise RegistryError(f"{model_uri} cannot be had from {settings.mlflow_tracking_uri}: {error}") from error
     # mlflow.models.Model would read this file, too, but with pandas, which a server does without.
     described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
-    return open_bundle(folder / described["flavors"]["python_function"]["artifacts"][BUNDLE_ARTIFACT]["path"])
+    try:
+        artifact = described["flavors"]["python_function"]["artifacts"][BUNDLE_ARTIFACT]["path"]
+    except (KeyError, TypeError) as error:
+        raise RegistryError(f"{model_uri} is no model of Signaal: it holds no bundle.") from error
+    return open_bundle(folder / artifact)
 
 
 def promote(version: str, settings: ModelSettings, alias: str = CHAMPION) -> None:

@@ -6,7 +6,10 @@
 
 import json
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,18 @@ from training.settings import TrainingSettings
 
 STATE = "trainer_state.json"
 """Transformers writes it last, so a checkpoint that has it is whole."""
+RUN = "run.json"
+"""Written last and removed first: a folder that has it can be gone on from."""
+PASSING = "passing-"
+"""How the name of a folder begins whose training nobody resumes."""
+
+
+@contextmanager
+def passing_checkpoints(output: Path) -> Iterator[Path]:
+    """A folder for the checkpoints of a training that is not resumed; it goes with everything in it, whatever happens."""
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=PASSING, dir=output) as folder:
+        yield Path(folder)
 
 
 class RunFolder:
@@ -34,30 +49,49 @@ class RunFolder:
     def __init__(self, output: Path, run_id: str) -> None:
         self.path = (output / f"checkpoints-{run_id[:8]}").resolve()
 
-    def begin(self, settings: TrainingSettings, run_id: str, data_digest: str) -> None:
-        """Write down what the run is, so that it can go on."""
+    def begin(self, settings: TrainingSettings, run_id: str, data_digest: str, tracking_uri: str) -> None:
+        """Write down what the run is, so that it can go on, from whatever folder."""
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "config.yaml").write_text(configuration_text(settings, comments=False), encoding="utf-8")
-        (self.path / "run.json").write_text(json.dumps({"run_id": run_id, "data_digest": data_digest}), encoding="utf-8")
+        config = configuration_text(settings.anchored(), comments=False)
+        (self.path / "config.yaml").write_text(config, encoding="utf-8")
+        facts = {"run_id": run_id, "data_digest": data_digest, "store": _anchored_store(tracking_uri)}
+        (self.path / RUN).write_text(json.dumps(facts), encoding="utf-8")
 
     @property
     def has_begun(self) -> bool:
         """Whether there is something to go on from."""
-        return (self.path / "run.json").is_file()
+        return (self.path / RUN).is_file()
 
     def remove(self) -> None:
-        """The run is finished: nothing is left to go on from."""
+        """The run is finished: nothing is left to go on from. What makes the folder a run goes first, so that one that is killed
+        here leaves no run that seems to be interrupted and lacks its last checkpoints."""
+        (self.path / RUN).unlink()
         shutil.rmtree(self.path)
+
+    @property
+    def store(self) -> str | None:
+        """The MLflow store that the run is in, when that is a file here; None when the environment must say."""
+        store = self._facts().get("store")
+        return None if store is None else str(store)
 
     @property
     def data_digest(self) -> str:
         """Of the data that the run began with."""
-        return str(json.loads((self.path / "run.json").read_text(encoding="utf-8"))["data_digest"])
+        return str(self._facts()["data_digest"])
+
+    def _facts(self) -> dict[str, Any]:
+        return dict(json.loads((self.path / RUN).read_text(encoding="utf-8")))
 
     def last_checkpoint(self) -> Path | None:
         """The latest checkpoint that is whole; None when there is none."""
         steps = sorted(self.path.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), reverse=True)
         return next((folder for folder in steps if _state(folder)), None)
+
+
+def _anchored_store(tracking_uri: str) -> str | None:
+    """A store that is an SQLite file, by its absolute path; other addresses are not written down: they may hold a password."""
+    scheme = "sqlite:///"
+    return f"{scheme}{Path(tracking_uri.removeprefix(scheme)).absolute()}" if tracking_uri.startswith(scheme) else None
 
 
 def training_is_over(checkpoint: Path) -> bool:
@@ -84,11 +118,12 @@ def interrupted(run: str, output: Path) -> tuple[TrainingSettings, str]:
     Raises:
         TrainingError: there is no such run, or it is finished.
     """
-    folder = Path(run) if (Path(run) / "run.json").is_file() else RunFolder(output, run).path
+    folder = Path(run) if (Path(run) / RUN).is_file() else RunFolder(output, run).path
     try:
-        known = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except OSError as error:
-        there = ", ".join(sorted(path.name.removeprefix("checkpoints-") for path in output.glob("checkpoints-*"))) or "none"
+        known = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        begun = (path.parent.name for path in output.glob(f"checkpoints-*/{RUN}"))
+        there = ", ".join(sorted(name.removeprefix("checkpoints-") for name in begun)) or "none"
         raise TrainingError(
             f"There is no interrupted run {run!r} in {output} (a finished one has no checkpoints left). Those there are: {there}."
         ) from error

@@ -4,22 +4,17 @@ A value comes from the command line, else from the environment (``SIGNAAL_TRAIN_
 default of ``training.settings``, whose descriptions are also the comments of the file that ``signaal-train init`` writes.
 """
 
-import difflib
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource, SettingsError
+from pydantic import BaseModel
 
+from training.checked_settings import Where, checked
 from training.errors import ConfigurationError
 from training.settings import HEADINGS, TrainingSettings
-
-Where = tuple[str | int, ...]
-"""A place in the configuration: keys and list indices, outermost first."""
 
 WIDTH = 110
 
@@ -36,25 +31,11 @@ def load_settings(file: Path | None = None, changes: Mapping[str, Any] | None = 
             names every place.
     """
     values, lines = _read(file) if file else ({}, {})
-    environment = _environment()
-    merged = {**values, **environment}
-    for name, value in (changes or {}).items():
-        _put(merged, name, value)
-    try:
-        return TrainingSettings(**merged)
-    except ValidationError as error:
 
-        def place(loc: Where) -> str:
-            dotted = ".".join(map(str, loc))
-            if any(dotted == name or dotted.startswith(f"{name}.") for name in changes or {}):
-                return "on the command line"
-            if loc and loc[0] in environment:
-                return f"{TrainingSettings.model_config['env_prefix']}{str(loc[0]).upper()}"
-            line = next((lines[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in lines), 1)
-            return f"{file}:{line}"
+    def place(loc: Where) -> str:
+        return f"{file}:{next((lines[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in lines), 1)}"
 
-        problems = (f"{place(problem['loc'])}: {_explained(problem)}" for problem in error.errors())
-        raise ConfigurationError("\n".join(problems)) from error
+    return checked(TrainingSettings, changes or {}, values, place)
 
 
 def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
@@ -73,24 +54,6 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigurationError(f"--set {assignment}: the value is not YAML.") from error
     return changes
-
-
-def _put(values: dict[str, Any], name: str, value: Any) -> None:
-    *outer, last = name.split(".")
-    for part in outer:
-        inner = values.get(part) or {}
-        if not isinstance(inner, Mapping):
-            raise ConfigurationError(f"--set {name}: {part} has no settings inside; give it a whole new value.")
-        values[part] = dict(inner)
-        values = values[part]
-    values[last] = value
-
-
-def _environment() -> dict[str, Any]:
-    try:
-        return EnvSettingsSource(TrainingSettings)()
-    except SettingsError as error:
-        raise ConfigurationError(f"The environment: {error}.") from error
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -132,37 +95,6 @@ def _lines(node: yaml.Node, where: Where, file: Path) -> Iterator[tuple[Where, i
         for index, item in enumerate(node.value):
             yield (*where, index), item.start_mark.line + 1
             yield from _lines(item, (*where, index), file)
-
-
-def _explained(problem: ErrorDetails) -> str:
-    """What is wrong, for a person."""
-    loc = problem["loc"]
-    name = ".".join(map(str, loc))
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(loc[-1]), _known_at(loc[:-1]), n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "'signaal-train init' writes a file with all that there are."
-        return f"there is no setting {name!r}. {hint}"
-    if problem["type"] == "missing":
-        return f"{name} is missing."
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
-    given = problem["input"]
-    return f"{name}: {message}{f'; it is {given!r}' if isinstance(given, str | int | float) else ''}."
-
-
-def _known_at(where: Where) -> list[str]:
-    """Names of the settings at a place."""
-    model: type[BaseModel] = TrainingSettings
-    for part in where:
-        if isinstance(part, str) and part in model.model_fields:
-            model = next(iter(_models_in(model.model_fields[part].annotation)), model)
-    return list(model.model_fields)
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------

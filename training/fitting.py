@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 
 from models.base import base_encoder_folder, sha256_of
-from models.bundle import BaseReference, open_bundle
+from models.bundle import BaseReference
 from models.network import SignaalModel
 from models.settings import ModelSettings
 from models.taxonomy import PACKAGED, Taxonomy
 from models.weights import save_weights
 from training.checkpoints import RunFolder
 from training.data import TrainingData
+from training.named_bundle import bundle_to_start_from
 from training.processes import from_first
 from training.settings import TrainingSettings
 from training.trainer import fine_tune
@@ -52,7 +53,7 @@ def fit(
         data.splits,
         taxonomy,
         settings,
-        model_settings.cache_dir,
+        model_settings,
         draws=data.draws,
         folder=kept.path,
         checkpoint=checkpoint,
@@ -60,14 +61,16 @@ def fit(
     tokenizer = base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json"
     layers = model.encoder.config.num_hidden_layers
     if folder is not None:
-        _save(model, folder, data, settings)
+        _save(model, folder, data, settings, model_settings)
     return BaseReference(name=settings.base, tokenizer_sha256=sha256_of(tokenizer), layers=layers)
 
 
-def _save(model: SignaalModel, folder: Path, data: TrainingData, settings: TrainingSettings) -> None:
+def _save(
+    model: SignaalModel, folder: Path, data: TrainingData, settings: TrainingSettings, model_settings: ModelSettings
+) -> None:
     """The weights, and how they came to be: the configuration, with the data by digest instead of by place."""
-    started = open_bundle(settings.start_from) if settings.start_from is not None else None
-    whole_before = started is not None and "encoder.safetensors" in started.manifest.files
+    with bundle_to_start_from(settings, model_settings) as started:
+        whole_before = started is not None and "encoder.safetensors" in started.manifest.files
     save_weights(model, folder, encoder_as_base=settings.method == "head" and not whole_before)
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
     how = settings.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"})

@@ -27,6 +27,7 @@ from models.taxonomy import Taxonomy
 from models.weights import load_weights
 from models.windows import Window, WindowMaker, batches, padded
 from training.dataset import WindowCollator, rows_of
+from training.loop import device
 
 TOKENS_AT_ONCE = 4096
 """Of one batch through the encoder, padding included."""
@@ -55,7 +56,7 @@ class FrozenEncoder:
         """
         folder = base_encoder_folder(base, settings.cache_dir)
         network = use_fused_attention(new_model(folder, SignaalConfig(labels=["none"]), layers=layers)).encoder
-        return cls(base, network.eval(), WindowMaker(folder / "tokenizer.json"))
+        return cls(base, network.to(device()).eval(), WindowMaker(folder / "tokenizer.json"))
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, settings: ModelSettings) -> "FrozenEncoder":
@@ -68,15 +69,17 @@ class FrozenEncoder:
         base = bundle.manifest.base
         network = use_fused_attention(load_weights(bundle.folder, base, settings.cache_dir)).encoder
         tokenizer = base_encoder_folder(base.name, settings.cache_dir) / "tokenizer.json"
-        return cls(str(bundle.identity), network.eval(), WindowMaker(tokenizer, blind=reads_blinded(bundle.manifest.format)))
+        return cls(
+            str(bundle.identity), network.to(device()).eval(), WindowMaker(tokenizer, blind=reads_blinded(bundle.manifest.format))
+        )
 
     def batches(self, windows: Sequence[Window], what: str) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Windows of like length through the encoder: their places, token states [batch, longest, hidden] and mask. Shows a
-        progress bar."""
+        """Windows of like length through the encoder: their places, and on the CPU token states [batch, longest, hidden] and
+        mask. Shows a progress bar."""
         for places in track(list(batches(windows, TOKENS_AT_ONCE)), description=what, transient=True):
             ids, mask = (torch.from_numpy(values) for values in padded([windows[i] for i in places], self.maker.pad_id))
             with torch.inference_mode():
-                states = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+                states = self.network(input_ids=ids.to(device()), attention_mask=mask.to(device())).last_hidden_state.cpu()
             yield places, states, mask
 
 
@@ -142,7 +145,7 @@ def fit_heads(known: TokenStates, examples: Sequence[int], *, seed: int) -> Labe
     windows = [window for example in examples for window in known.windows_of[example]]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heads = LabelAttention(known.states[windows[0]].shape[1], len(known.taxonomy.label_ids), DROPOUT)
+        heads = LabelAttention(known.states[windows[0]].shape[1], len(known.taxonomy.label_ids), DROPOUT).to(device())
         optimizer = torch.optim.AdamW(heads.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
         steps_an_epoch = -(-len(windows) // BATCH)
         epochs = max(EPOCHS, -(-LEAST_STEPS // steps_an_epoch))
@@ -152,7 +155,7 @@ def fit_heads(known: TokenStates, examples: Sequence[int], *, seed: int) -> Labe
         collate = WindowCollator(known.pad_id)
         for _ in range(epochs):
             for batch in _like_length_batches(known, windows, generator):
-                targets = collate([known.rows[i] for i in batch])
+                targets = {name: value.to(device()) for name, value in collate([known.rows[i] for i in batch]).items()}
                 evidence, logits = heads(_padded_states(known, batch), targets["attention_mask"])
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, targets["labels"])
                 weights = torch.ones_like(targets["labels"])
@@ -178,7 +181,7 @@ def _like_length_batches(known: TokenStates, windows: list[int], generator: torc
 
 def _padded_states(known: TokenStates, windows: Sequence[int]) -> Tensor:
     """[windows, longest, hidden], single precision."""
-    return nn.utils.rnn.pad_sequence([known.states[i].float() for i in windows], batch_first=True)
+    return nn.utils.rnn.pad_sequence([known.states[i].float() for i in windows], batch_first=True).to(device())
 
 
 def head_logits(heads: LabelAttention, known: TokenStates, examples: Sequence[int]) -> NDArray[np.float64]:
@@ -191,5 +194,5 @@ def head_logits(heads: LabelAttention, known: TokenStates, examples: Sequence[in
             states = _padded_states(known, batch)
             lengths = torch.tensor([len(known.states[i]) for i in batch])
             mask = (torch.arange(states.shape[1])[None] < lengths[:, None]).to(torch.int64)
-            logits[batch] = heads(states, mask)[1].numpy()
+            logits[batch] = heads(states, mask.to(device()))[1].cpu().numpy()
     return np.stack([logits[known.windows_of[e]].max(axis=0) for e in examples])

@@ -56,6 +56,8 @@ class Best:
     epoch: int
     score: float
     seconds: float
+    curve: tuple[tuple[float, float], ...]
+    """Mean loss and validation score of each epoch that was trained"""
 
 
 class Loop:
@@ -107,9 +109,11 @@ class Loop:
         began = time.monotonic()
         best, best_epoch, since = -1.0, 0, 0
         kept: dict[str, Tensor] = {}
+        curve: list[tuple[float, float]] = []
         for epoch, loss in self._epochs(pace):
             self._model.eval()
             reached = score()
+            curve.append((loss, reached))
             log.info("epoch %d: loss %.4f, validation %.4f, %.0f s", epoch, loss, reached, time.monotonic() - began)
             if mlflow.active_run():
                 mlflow.log_metrics({"train/loss": loss, "validation/score": reached}, step=epoch)
@@ -122,7 +126,7 @@ class Loop:
                 break
         self._model.load_state_dict(kept, strict=False)
         self._model.eval()
-        return Best(best_epoch, best, time.monotonic() - began)
+        return Best(best_epoch, best, time.monotonic() - began, tuple(curve))
 
     def _epochs(self, pace: Pace) -> Iterator[tuple[int, float]]:
         """Number and mean loss of each epoch, when it is done; the last may be a part of one."""

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from models.example import LabelledExample, read_examples
 from models.onnx_graph import Precision, graph_path
-from models.registry import CHAMPION, RELEASED_NAME, bundle_at, where
+from models.registry import bundle_at
 from models.runtime import Scorer
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from training.checks.indicator_check import Outcome, Pair, run_pairs
 from training.errors import TrainingError
 from training.evaluation import Array, Predictions, evidence_counts, predict
+from training.named_bundle import place_of
 from training.robustness import RewritingDecisions, decide_rewritten, disguised, identity_swapped
 from training.score_cache import CachedRunner, scores_path
 
@@ -50,21 +51,6 @@ class Contender:
         """Languages that it saw in training, by its own figures."""
         languages = self.bundle.metrics.get("languages", {})
         return frozenset(lang for lang, entry in languages.items() if not entry.get("zero_shot"))
-
-
-def place_of(name: str, settings: ModelSettings) -> str:
-    """From what a person writes to a place that ``models.registry`` knows: ``released``, a folder, ``models:/NAME/VERSION`` or
-    ``models:/NAME@ALIAS``, or the number of a version. With no champion in the registry, the champion is the released model.
-
-    Raises:
-        RegistryError: the store does not answer.
-    """
-    if name.isdecimal():
-        return f"models:/{settings.registered_model}/{name}"
-    if not (name.startswith("models:/") and "@" in name):
-        return name
-    place = where(settings.model_copy(update={"bundle": name})) or name
-    return RELEASED_NAME if place == f"models:/{settings.registered_model}@{CHAMPION}" else place
 
 
 def open_contender(name: str, settings: ModelSettings, precision: Precision) -> Contender:

@@ -18,6 +18,7 @@ from models.network import SignaalModel
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker, batches
+from training.checkpoints import passing_checkpoints
 from training.dataset import WindowCollator, label_matrix, rows_of
 from training.errors import TrainingError
 from training.frozen import TOKENS_AT_ONCE, TokenStates, fit_heads, head_logits
@@ -83,7 +84,8 @@ def with_fine_tuning(
     maker = WindowMaker(base_encoder_folder(settings.base, model_settings.cache_dir) / "tokenizer.json")
     logits = np.empty((len(examples), len(taxonomy.label_ids)))
     for fold in folds:
-        model = fine_tune(fold_splits(examples, fold), taxonomy, settings, model_settings.cache_dir)
+        with passing_checkpoints(settings.output) as folder:
+            model = fine_tune(fold_splits(examples, fold), taxonomy, settings, model_settings, folder=folder)
         logits[fold.judged] = network_logits(model, [examples[i] for i in fold.judged], taxonomy, maker)
     return logits
 
@@ -107,7 +109,8 @@ def network_logits(model: SignaalModel, examples: Sequence[LabelledExample], tax
     with torch.inference_mode():
         for batch in track(list(batches(windows, TOKENS_AT_ONCE)), description="Judging what was held out", transient=True):
             inputs = collate([rows[i] for i in batch])
-            found = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits.numpy()
+            ids, mask = (inputs[name].to(model.device) for name in ("input_ids", "attention_mask"))
+            found = model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
             for window, values in zip(batch, found, strict=True):
                 text = windows[window].text_index
                 logits[text] = np.maximum(logits[text], values)

@@ -47,6 +47,7 @@ from training.errors import TrainingError
 from training.evaluation import Predictions, choose_evidence_threshold, figures, predict
 from training.faithfulness import faithfulness
 from training.fitting import STARTED_FROM, TRAINING_FILE, fit
+from training.named_bundle import pinned
 from training.plots import draw_all
 from training.processes import from_first, is_first_process
 from training.report import write_report
@@ -55,6 +56,17 @@ from training.settings import TrainingSettings
 from training.tracking import git_commit, log_data, log_figures, register, start_run
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A sealed bundle with its report, which the registry does not know yet."""
+
+    bundle: Bundle
+    scorer: Scorer
+    report: Path
+    figures: dict[str, Any]
+    baselines: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,7 @@ def run(
         TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
         BaseEncoderError: the base encoder cannot be had.
     """
+    settings = pinned(settings, model_settings)
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     if not is_first_process():
@@ -97,7 +110,7 @@ def run(
         kept = RunFolder(settings.output, run_id)
         if resume is None:
             log_data(data)
-            kept.begin(settings, run_id, data.digest)
+            kept.begin(settings, run_id, data.digest, model_settings.mlflow_tracking_uri)
         elif kept.data_digest != data.digest:
             raise TrainingError("The data are not those that the run began with: it cannot go on. Start a new run.")
         folder = _fresh_folder(settings.output, run_id)
@@ -155,6 +168,30 @@ def finish(
     bundle_format: int = FORMAT,
 ) -> RunResult:
     """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
+    return registered(
+        evaluated(folder, base, data, taxonomy, settings, model_settings, run_id=run_id, bundle_format=bundle_format),
+        model_settings,
+    )
+
+
+def registered(what: Evaluated, model_settings: ModelSettings) -> RunResult:
+    """Register a bundle; the MLflow run that made it is active."""
+    version = register(what.bundle, what.scorer, model_settings)
+    return RunResult(what.bundle, version, what.report, what.figures, what.baselines)
+
+
+def evaluated(
+    folder: Path,
+    base: BaseReference,
+    data: TrainingData,
+    taxonomy: Taxonomy,
+    settings: TrainingSettings,
+    model_settings: ModelSettings,
+    *,
+    run_id: str,
+    bundle_format: int = FORMAT,
+) -> Evaluated:
+    """From saved weights to a sealed bundle and its report, which are also logged; an MLflow run is active."""
     runner = build_runner(folder, base, model_settings, blind=reads_blinded(bundle_format))
     validation = data.splits["validation"]
     raw = score_with_progress(runner, validation, "validation")
@@ -202,8 +239,7 @@ def finish(
     report = write_report(report_folder, facts, evaluation.draw(report_folder))
     log_figures(evaluation.figures, evaluation.baselines)
     mlflow.log_artifacts(str(report_folder), "report")
-    registered = register(bundle, scorer, model_settings)
-    return RunResult(bundle, registered, report, evaluation.figures, evaluation.baselines)
+    return Evaluated(bundle, scorer, report, evaluation.figures, evaluation.baselines)
 
 
 def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings, *, blind: bool = True) -> GraphRunner:

@@ -29,6 +29,9 @@ SHOWN = (
 """Figures of several seeds that are printed, besides those of the languages; MLflow has all."""
 
 
+A_MODEL = "A model: 'released', a bundle folder, models:/signaal/3, models:/signaal@champion."
+
+
 def described(field: str) -> str:
     """The description of a setting, for an option's help."""
     setting = TrainingSettings.model_fields[field]
@@ -50,7 +53,7 @@ def init(
     if file.exists() and not force:
         raise ConfigurationError(f"{file} is there already. Name another file, or add --force to overwrite it.")
     file.write_text(configuration_text(TrainingSettings.model_construct()), encoding="utf-8")
-    console.print(f"{file} is written. Change what you need, then: signaal-train run {file}")
+    console.print(f"{file} is written. Change what you need, then: signaal-train run {file}", markup=False)
 
 
 def run(
@@ -97,14 +100,20 @@ def run(
 
 def start(settings: TrainingSettings, resume: str | None = None) -> None:
     """Run with one seed or with several, and print what came out."""
+    from training.checkpoints import RunFolder
+
+    model_settings = ModelSettings()
+    store = RunFolder(settings.output, resume).store if resume else None
+    if store is not None and "mlflow_tracking_uri" not in model_settings.model_fields_set:
+        model_settings = model_settings.model_copy(update={"mlflow_tracking_uri": store})
     if settings.seeds:
         from training.seeds import run_seeds
 
-        print_seeds(settings, run_seeds(settings, ModelSettings(), resume=resume))
+        print_seeds(settings, run_seeds(settings, model_settings, resume=resume))
         return
     from training.run import run as run_training
 
-    result = run_training(settings, ModelSettings(), resume=resume)
+    result = run_training(settings, model_settings, resume=resume)
     if result is not None:
         print_result(result)
 
@@ -117,7 +126,7 @@ def print_result(result: "RunResult") -> None:
     )
     for name, entry in result.baselines.items():
         console.print(f"  baseline {name.replace('_', ' ')}: {entry['macro_f1']:.3f}")
-    console.print(f"bundle: {result.bundle.folder}\nreport: {result.report}")
+    console.print(f"bundle: {result.bundle.folder}\nreport: {result.report}", markup=False)
     console.print(
         f"registered as version {result.registered_version}; serve it with: signaal-train promote {result.registered_version}"
     )

@@ -27,9 +27,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
+from training.checkpoints import PASSING, passing_checkpoints
 from training.configuration import configuration_text
 from training.data import TrainingData, load_sources
 from training.errors import TrainingError
+from training.named_bundle import pinned
 from training.processes import process_count
 from training.settings import Dimension, TrainingSettings
 from training.tracking import log_data, start_run
@@ -70,10 +72,13 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
     if process_count() > 1:
         raise TrainingError("A search runs in one process: start it without torchrun.")
     started = time.monotonic()
+    settings = pinned(settings, model_settings)
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     folder = settings.output / f"search-{name}"
     folder.mkdir(parents=True, exist_ok=True)
+    for left_behind in folder.glob(f"{PASSING}*"):  # by a search that was killed
+        shutil.rmtree(left_behind)
     study = _study(folder, settings, data)
     with start_run(settings, model_settings, run_id=study.user_attrs.get("run_id")) as outer:
         if "run_id" not in study.user_attrs:
@@ -81,15 +86,15 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
             study.set_user_attr("run_id", outer.info.run_id)
         mlflow.set_tag("search", name)
 
-        def objective(trial: Trial) -> float:
-            return _score(trial, settings, model_settings, data, folder / "checkpoints", deadline)
-
         budget = settings.search.minutes * 60 - (time.monotonic() - started)
         deadline = time.monotonic() + budget
         done = len([t for t in study.trials if t.state.is_finished()])
         left = None if settings.search.trials is None else max(settings.search.trials - done, 0)
+
+        def objective(trial: Trial) -> float:
+            return _score(trial, settings, model_settings, data, folder, deadline)
+
         study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say])
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         return _finish(study, settings, folder)
 
 
@@ -133,7 +138,7 @@ def _score(
     settings: TrainingSettings,
     model_settings: ModelSettings,
     data: TrainingData,
-    scratch: Path,
+    folder: Path,
     deadline: float,
 ) -> float:
     """Best validation score of one trial.
@@ -146,17 +151,17 @@ def _score(
     watch = Watch(trial, deadline)
     with mlflow.start_run(run_name=f"trial-{trial.number}", nested=True):
         mlflow.log_params(chosen)
-        shutil.rmtree(scratch, ignore_errors=True)
         try:
-            fine_tune(
-                data.splits,
-                packaged_taxonomy(),
-                tried,
-                model_settings.cache_dir,
-                draws=data.draws,
-                folder=scratch,
-                callbacks=[watch],
-            )
+            with passing_checkpoints(folder) as scratch:
+                fine_tune(
+                    data.splits,
+                    packaged_taxonomy(),
+                    tried,
+                    model_settings,
+                    draws=data.draws,
+                    folder=scratch,
+                    callbacks=[watch],
+                )
         except optuna.TrialPruned as pruned:
             mlflow.set_tag("pruned", str(pruned))
             stopped = pruned
@@ -217,6 +222,10 @@ def _say(_: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> SearchResult:
+    table = folder / "trials.csv"
+    trials = study.trials_dataframe(attrs=("number", "state", "value", "params", "datetime_start", "duration"))
+    trials.to_csv(table, index=False)
+    mlflow.log_artifact(str(table), "search")
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
         raise TrainingError(

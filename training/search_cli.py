@@ -48,4 +48,5 @@ def _print(result: "SearchResult") -> None:
         table.add_row(str(trial.number), f"{score:.4f}", str(epochs), trial.state.name.lower(), *values)
     console.print(table)
     console.print(f"best: trial {result.best.number}, validation mean average precision [bold]{result.best.value:.4f}[/]")
-    console.print(f"plots: {', '.join(str(path) for path in result.plots)}\nrun it with: signaal-train run {result.config}")
+    plots = ", ".join(str(path) for path in result.plots)
+    console.print(f"plots: {plots}\nrun it with: signaal-train run {result.config}", markup=False)

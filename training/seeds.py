@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from models.settings import ModelSettings
 from training.checkpoints import RunFolder
+from training.named_bundle import pinned
 from training.processes import from_first, is_first_process
 from training.run import run
 from training.settings import TrainingSettings
@@ -49,6 +50,7 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
     Returns:
         The figures, by name; none in a process that only helped to train.
     """
+    settings = pinned(settings, model_settings)
     if not is_first_process():
         for seed, inner in from_first(list[tuple[int, str | None]]()):
             run(_with_seed(settings, seed), model_settings, resume=inner)
@@ -57,7 +59,7 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
         outer_id = outer.info.run_id
         log.info("Run %s of %d seeds.", outer_id, len(settings.seeds))
         kept = RunFolder(settings.output, outer_id)
-        kept.begin(settings, outer_id, data_digest="")
+        kept.begin(settings, outer_id, "", model_settings.mlflow_tracking_uri)
         client = MlflowClient()
         begun = _inner_runs(client, outer)
         todo: list[tuple[int, str | None]] = []

@@ -35,6 +35,11 @@ def _as_sources(value: Any) -> Any:
     return [{"path": one} if isinstance(one, str | Path) else one for one in several]
 
 
+def _as_name(value: Any) -> Any:
+    """A folder's path names the bundle in it."""
+    return str(value) if isinstance(value, Path) else value
+
+
 class Dimension(BaseModel):
     """The values that a search may give one setting."""
 
@@ -109,9 +114,10 @@ class TrainingSettings(BaseSettings):
     output: Path = Field(default=Path("runs"), description="Folder for checkpoints, bundles and reports.")
 
     base: str = Field(default=DEFAULT_BASE, description="Base encoder: the default, a folder, or a hub id.")
-    start_from: Path | None = Field(
+    start_from: Annotated[str, BeforeValidator(_as_name)] | None = Field(
         default=None,
-        description="Bundle whose weights training starts from (models/released, say); fresh adapters and heads when left out.",
+        description="Model whose weights training starts from: 'released', a bundle folder, models:/signaal/3, "
+        "models:/signaal@champion; fresh adapters and heads when left out.",
     )
     layers: int | None = Field(default=None, ge=1, description="Keep only the first so many encoder layers.")
     method: Literal["lora", "full", "head"] = Field(
@@ -185,6 +191,16 @@ class TrainingSettings(BaseSettings):
     def changed(self, **values: Any) -> "TrainingSettings":
         """These settings with others among them, checked as those of a file are."""
         return TrainingSettings(**{**self.model_dump(), **values})
+
+    def anchored(self) -> "TrainingSettings":
+        """The same with absolute paths, which hold in every folder."""
+        names: dict[str, Any] = {
+            name: str(Path(value).absolute())
+            for name in ("base", "start_from")
+            if (value := getattr(self, name)) is not None and value not in (DEFAULT_BASE, "released") and Path(value).is_dir()
+        }
+        data = tuple(source.model_copy(update={"path": source.path.absolute()}) for source in self.data)
+        return self.model_copy(update={**names, "data": data, "output": self.output.absolute()})
 
     @field_validator("search")
     @classmethod

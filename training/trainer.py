@@ -1,5 +1,6 @@
 """The training loop: ``transformers.Trainer`` on the network, with two learning rates and small checkpoints."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -21,18 +22,21 @@ from transformers import (
 )
 
 from models.base import base_encoder_folder
-from models.bundle import open_bundle
 from models.example import LabelledExample, Split
 from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model, use_fused_attention
+from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from models.weights import heads_only, start_from
 from models.windows import WindowMaker
 from training.checkpoints import STATE, Clock, training_is_over
 from training.dataset import TrainingTexts, WindowCollator, build_dataset, label_matrix
 from training.errors import TrainingError
+from training.named_bundle import bundle_to_start_from
 from training.processes import backend, process_count
 from training.sampler import LikeLengthBatches
 from training.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
 
 METRIC_FOLDER = str(Path(__file__).parent / "indicator_metric")
 CHECKPOINT_WEIGHTS = "trained.safetensors"
@@ -106,10 +110,10 @@ def fine_tune(
     splits: dict[Split, list[LabelledExample]],
     taxonomy: Taxonomy,
     settings: TrainingSettings,
-    cache_dir: Path,
+    model_settings: ModelSettings,
     *,
+    folder: Path,
     draws: Sequence[int] = (),
-    folder: Path | None = None,
     checkpoint: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> SignaalModel:
@@ -120,9 +124,9 @@ def fine_tune(
         splits: the examples; test is not looked at.
         taxonomy: the labels.
         settings: the run's.
-        cache_dir: where base encoders are.
+        model_settings: where base encoders and bundles are.
+        folder: where checkpoints go.
         draws: how often an epoch draws each training text; once each when left out.
-        folder: where checkpoints go; ``checkpoints`` in the run's output when left out.
         checkpoint: one that training goes on from.
         callbacks: more of them.
 
@@ -130,7 +134,7 @@ def fine_tune(
         TrainingError: the batch cannot be dealt out to the processes.
     """
     set_seed(settings.seed)
-    base = base_encoder_folder(settings.base, cache_dir)
+    base = base_encoder_folder(settings.base, model_settings.cache_dir)
     maker = WindowMaker(base / "tokenizer.json")
     texts = splits["train"]
     drawn = TrainingTexts(
@@ -144,10 +148,9 @@ def fine_tune(
         seed=settings.seed,
     )
     steps = settings.max_steps if settings.max_steps > 0 else int(settings.epochs * -(-len(order) // settings.batch_size))
-    trainer = SignaalTrainer(
-        model=build_model(base, taxonomy, settings),
-        args=TrainingArguments(
-            output_dir=str(folder or settings.output / "checkpoints"),
+    arguments = one_device(
+        TrainingArguments(
+            output_dir=str(folder),
             per_device_train_batch_size=_share_of_batch(settings.batch_size),
             per_device_eval_batch_size=32,
             num_train_epochs=settings.epochs,
@@ -170,7 +173,11 @@ def fine_tune(
             dataloader_pin_memory=torch.cuda.is_available(),
             use_cpu=not torch.cuda.is_available(),
             ddp_backend=backend().get("backend"),
-        ),
+        )
+    )
+    trainer = SignaalTrainer(
+        model=build_model(base, taxonomy, settings, model_settings),
+        args=arguments,
         train_dataset=drawn,
         eval_dataset=build_dataset(splits["validation"], taxonomy, maker),
         data_collator=WindowCollator(
@@ -196,6 +203,18 @@ def fine_tune(
     return trainer._network.eval()
 
 
+def one_device(arguments: TrainingArguments) -> TrainingArguments:
+    """Leave it at one device a process: of several GPUs without a launcher, transformers would make threads that share a batch
+    (``DataParallel``), which is slow and trains with another batch size than was asked for."""
+    if arguments.n_gpu > 1:
+        log.warning(
+            "There are %d GPUs, and one process uses one. To use all: torchrun --nproc-per-node %d signaal-train run …",
+            *(arguments.n_gpu, arguments.n_gpu),
+        )
+        arguments._n_gpu = 1
+    return arguments
+
+
 def _share_of_batch(batch_size: int) -> int:
     """Examples a step of each process."""
     if batch_size % process_count():
@@ -203,7 +222,7 @@ def _share_of_batch(batch_size: int) -> int:
     return batch_size // process_count()
 
 
-def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings) -> SignaalModel:
+def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings, model_settings: ModelSettings) -> SignaalModel:
     """The network to train, set up for the chosen method: fresh, or with the weights of ``settings.start_from``."""
     config = SignaalConfig(
         labels=list(taxonomy.label_ids),
@@ -215,16 +234,16 @@ def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings) -> S
         keys_to_ignore_at_inference=NOT_FOR_METRICS,
     )
     model = use_fused_attention(new_model(base, config, layers=settings.layers))
-    source = open_bundle(settings.start_from).folder if settings.start_from is not None else None
-    if settings.method == "head":
-        return heads_only(model, source)
-    if settings.method == "full":
-        freeze_embeddings(model)
-    else:
-        add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout)
-    if source is not None:
-        start_from(model, source)
-    return model
+    with bundle_to_start_from(settings, model_settings) as source:
+        if settings.method == "head":
+            return heads_only(model, source.folder if source else None)
+        if settings.method == "full":
+            freeze_embeddings(model)
+        else:
+            add_lora(model, rank=settings.lora_rank, alpha=settings.lora_alpha, dropout=settings.lora_dropout)
+        if source is not None:
+            start_from(model, source.folder)
+        return model
 
 
 def positive_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_most: float) -> list[float]:

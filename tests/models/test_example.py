@@ -35,3 +35,10 @@ def test_a_broken_line_is_refused_with_its_number(tmp_path: Path, line: str, mes
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ExampleError, match=r"Cannot read the examples .*none\.jsonl"):
         list(read_examples(tmp_path / "none.jsonl"))
+
+
+def test_a_file_in_another_encoding_is_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes('{"text": "é", "labels": []}'.encode("latin-1"))
+    with pytest.raises(ExampleError, match=r"latin\.jsonl is not UTF-8"):
+        list(read_examples(path))

@@ -4,6 +4,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 
 from models.bundle import RELEASED
 from models.errors import BundleError, RegistryError
@@ -57,6 +58,15 @@ def test_a_model_that_is_not_there_is_a_clear_error(small_run: SmallRun) -> None
         open_scorer(settings)
     with pytest.raises(BundleError, match="is not a bundle"):
         open_scorer(settings.model_copy(update={"bundle": "/nowhere"}))
+
+
+def test_a_registered_model_of_another_kind_is_a_clear_error(small_run: SmallRun, tmp_path: Path) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {sklearn: {}}\n")
+    client = MlflowClient(small_run.settings.mlflow_tracking_uri, small_run.settings.mlflow_tracking_uri)
+    client.create_registered_model("other")
+    client.create_model_version("other", source=str(tmp_path))
+    with pytest.raises(RegistryError, match="models:/other/1 is no model of Signaal"):
+        bundle_at("models:/other/1", small_run.settings)
 
 
 def test_the_registered_pyfunc_scores_like_the_scorer(small_run: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.training.small_data import write_small_data
 from training.cli import app
 from training.configuration import configuration_text, load_settings, parse_changes
 from training.errors import ConfigurationError
@@ -42,7 +43,7 @@ def test_a_written_configuration_loads_to_what_was_written(file: Path, comments:
         data=(DataSource(path=Path("a b.jsonl"), share=0.5), DataSource(path=Path("é: #.jsonl"))),  # type: ignore[arg-type]
         seeds=(1, 2),
         encoder_lr=5e-5,
-        start_from=Path("models/released"),
+        start_from="models:/signaal@champion",
         version="1.0",
         model_name="yes",
         minutes=2.5,
@@ -55,7 +56,7 @@ def test_an_unknown_setting_is_refused_with_its_line_and_a_suggestion(file: Path
     message = complaint(file, "epochs: 3\n\n# a comment\nlora_rnak: 8\ndata:\n  - path: a.jsonl\n    shre: 2\n")
     assert f"{file}:4: there is no setting 'lora_rnak'. Did you mean 'lora_rank'?" in message
     assert f"{file}:7: there is no setting 'data.0.shre'. Did you mean 'share'?" in message
-    assert "signaal-train init" in complaint(file, "zzz: 1\n")
+    assert "There are data, output, base," in complaint(file, "zzz: 1\n")
 
 
 def test_a_wrong_value_is_refused_with_its_line(file: Path) -> None:
@@ -102,6 +103,10 @@ def test_what_is_wrong_elsewhere_is_said_to_be_there(file: Path, monkeypatch: py
     message = complaint(file, "epochs: 1\n", epochz=3)
     assert "on the command line: there is no setting 'epochz'. Did you mean 'epochs'?" in message
     assert "SIGNAAL_TRAIN_BATCH_SIZE: batch_size: it should be greater than or equal to 1" in message
+    monkeypatch.delenv("SIGNAAL_TRAIN_BATCH_SIZE")
+    monkeypatch.setenv("signaal_train_epocsh", "3")
+    message = complaint(file, "epochs: 1\n")
+    assert message == "SIGNAAL_TRAIN_EPOCSH: there is no setting 'epocsh'. Did you mean 'epochs'?"
     with pytest.raises(ConfigurationError, match="write it as key=value"):
         parse_changes(["epochs"])
 
@@ -111,3 +116,27 @@ def test_data_may_be_a_file_or_several_with_shares(file: Path) -> None:
     assert load_settings(file).data == (DataSource(path=Path("a.jsonl")),)
     file.write_text("data:\n- a.jsonl\n- {path: b.jsonl, share: 0.5}\n")
     assert load_settings(file).data == (DataSource(path=Path("a.jsonl")), DataSource(path=Path("b.jsonl"), share=0.5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "message"),
+    [
+        (
+            ("distil", "released"),
+            "SIGNAAL_DISTIL_LAYRES",
+            "SIGNAAL_DISTIL_LAYRES: there is no setting 'layres'. Did you mean 'layers'?",
+        ),
+        (("bench", "no.jsonl"), "SIGNAAL_BENCH_SEDS", "SIGNAAL_BENCH_SEDS: there is no setting 'seds'. Did you mean 'seeds'?"),
+        (("noise", "--data", "DATA", "--way", "full"), "SIGNAAL_TRAIN_LORA_RNAK", "Did you mean 'lora_rank'?"),
+        (("curve", "--data", "DATA"), "SIGNAAL_TRAIN_LORA_RNAK", "Did you mean 'lora_rank'?"),
+        (("recalibrate", "released"), "SIGNAAL_TRAIN_LORA_RNAK", "Did you mean 'lora_rank'?"),
+        (("bench", "no.jsonl"), "SIGNAAL_BENCH_LAYERS", "SIGNAAL_BENCH_LAYERS: layers: it should be a valid integer"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_by_the_commands_that_would_read_it(
+    arguments: tuple[str, ...], variable: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_small_data(tmp_path / "data.jsonl", texts=8, held_out=2)
+    monkeypatch.setenv(variable, "x")
+    given = [str(data) if argument == "DATA" else argument for argument in arguments]
+    assert message in str(CliRunner().invoke(app, given).exception)

@@ -21,7 +21,7 @@ IDS = torch.tensor([[0, 581, 1099, 2]])
 
 
 def build(base_folder: Path, **settings: object) -> SignaalModel:
-    return build_model(base_folder, packaged_taxonomy(), TrainingSettings(layers=2, **settings))  # type: ignore[arg-type]
+    return build_model(base_folder, packaged_taxonomy(), TrainingSettings(layers=2, **settings), ModelSettings())  # type: ignore[arg-type]
 
 
 def logits(model: SignaalModel) -> torch.Tensor:

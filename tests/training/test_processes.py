@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from transformers import TrainingArguments
 
 from tests.training.small_data import write_small_data
 from training.configuration import configuration_text
 from training.errors import TrainingError
 from training.settings import TrainingSettings
-from training.trainer import _share_of_batch
+from training.trainer import _share_of_batch, one_device
 
 SCRIPT = Path(sys.executable).parent / "signaal-train"
 
@@ -24,6 +25,15 @@ def test_a_batch_is_dealt_out_to_the_processes(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(TrainingError, match="cannot be dealt out to 3 processes"):
         _share_of_batch(8)
+
+
+def test_of_several_gpus_one_is_used_and_the_way_to_use_all_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), report_to="none", use_cpu=True)
+    assert one_device(arguments).n_gpu == 0
+    assert not caplog.messages
+    arguments._n_gpu = 4  # as transformers sets it where there are four
+    assert one_device(arguments).n_gpu == 1
+    assert "torchrun --nproc-per-node 4" in caplog.text
 
 
 @pytest.mark.slow

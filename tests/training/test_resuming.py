@@ -14,12 +14,13 @@ from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
 from tests.training.interruption import killed_when
 from tests.training.small_data import write_small_data
-from training.checkpoints import RunFolder, interrupted, training_is_over
+from training.checkpoints import RunFolder, interrupted, passing_checkpoints, training_is_over
 from training.cli import main
 from training.configuration import configuration_text
 from training.data import load_sources
+from training.errors import TrainingError
 from training.fitting import fit
-from training.settings import TrainingSettings
+from training.settings import DataSource, TrainingSettings
 
 EPOCHS, BATCH, TEXTS = 2, 8, 32
 STEPS_AN_EPOCH = -(-TEXTS // BATCH)
@@ -70,7 +71,8 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def killed(settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Id of a run that was killed in its second epoch; the current folder and MLflow's store are its own."""
     config = tmp_path / "signaal.yaml"
-    config.write_text(configuration_text(settings.model_copy(update={"output": Path("runs")})))
+    data = DataSource(path=Path(os.path.relpath(settings.data[0].path, tmp_path)))
+    config.write_text(configuration_text(settings.model_copy(update={"output": Path("runs"), "data": (data,)})))
     store = {"SIGNAAL_MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     checkpoint = f"runs/checkpoints-*/checkpoint-{STEPS_AN_EPOCH + 2}/trainer_state.json"
     found = killed_when(lambda folder: next(folder.glob(checkpoint), None), config, tmp_path, store)
@@ -102,7 +104,7 @@ def test_what_a_run_began_with_goes_before_the_environment_wherever_it_goes_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     here = settings.model_copy(update={"output": Path("runs")})
-    RunFolder(here.output, "abcdefgh-more").begin(here, "abcdefgh-more", "digest")
+    RunFolder(here.output, "abcdefgh-more").begin(here, "abcdefgh-more", "digest", "sqlite:///mlflow.db")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("SIGNAAL_TRAIN_EPOCHS", "9")
@@ -110,6 +112,62 @@ def test_what_a_run_began_with_goes_before_the_environment_wherever_it_goes_on(
     assert run_id == "abcdefgh-more"
     assert again == here.model_copy(update={"output": tmp_path / "runs"})
     assert RunFolder(again.output, run_id).data_digest == "digest"
+    assert RunFolder(again.output, run_id).store == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_paths_of_a_run_hold_in_every_folder_and_an_address_with_a_password_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("encoder", "begun"):
+        (tmp_path / folder).mkdir()
+    settings = TrainingSettings(
+        data="mine.jsonl",  # type: ignore[arg-type]
+        output=Path("runs"),
+        base="encoder",
+        start_from="begun",
+    )
+    kept = RunFolder(settings.output, "abcdefgh")
+    kept.begin(settings, "abcdefgh", "digest", "postgresql://mlflow:geheim@db/mlflow")
+    monkeypatch.chdir("/")
+    again, _ = interrupted(str(kept.path), Path("elsewhere"))
+    assert [source.path for source in again.data] == [tmp_path / "mine.jsonl"]
+    assert (again.base, again.start_from) == (str(tmp_path / "encoder"), str(tmp_path / "begun"))
+    assert kept.store is None
+    assert "geheim" not in "".join(file.read_text() for file in kept.path.iterdir())
+    named = TrainingSettings(start_from="models:/signaal/3").anchored()
+    assert (named.base, named.start_from) == (TrainingSettings().base, "models:/signaal/3")
+
+
+def test_a_finished_run_that_is_killed_while_its_checkpoints_go_is_no_interrupted_one(
+    settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = settings.model_copy(update={"output": tmp_path})
+    kept = RunFolder(tmp_path, "abcdefgh")
+    kept.begin(here, "abcdefgh", "digest", "")
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            kept.remove()
+    assert kept.path.is_dir()
+    assert not kept.has_begun
+    with pytest.raises(TrainingError, match="Those there are: none"):
+        interrupted("abcdefgh", tmp_path)
+
+
+def test_checkpoints_of_a_training_that_nobody_resumes_go_even_when_it_fails(tmp_path: Path) -> None:
+    def fail() -> None:
+        with passing_checkpoints(tmp_path / "runs") as folder:
+            (folder / "checkpoint-1").mkdir()
+            raise TrainingError("no batch")
+
+    with pytest.raises(TrainingError, match="no batch"):
+        fail()
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_when_its_minutes_are_over_training_stops_and_what_it_has_is_judged(
@@ -144,17 +202,20 @@ def test_going_on_is_refused_where_it_cannot_be(tmp_path: Path, monkeypatch: pyt
 def test_a_killed_run_goes_on_to_its_bundle_on_the_command_line(
     killed: str, unbroken: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert call(monkeypatch, "run", "--resume", killed) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.delenv("SIGNAAL_MLFLOW_TRACKING_URI")
+    assert call(monkeypatch, "run", "--resume", killed, "--output", "../runs") == 0
     (folder,) = tmp_path.glob("runs/bundle-*")
     assert same(saved_weights(folder), unbroken)
     assert not list(tmp_path.glob("runs/checkpoints-*")), "a finished run needs none"
-    client = MlflowClient(os.environ["SIGNAAL_MLFLOW_TRACKING_URI"])
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     run = client.get_run(str(open_bundle(folder).manifest.run_id))
     assert run.info.status == "FINISHED"
     assert run.info.run_id.startswith(killed)
     steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "train/eval_mean_average_precision")]
     assert steps == [STEPS_AN_EPOCH, 2 * STEPS_AN_EPOCH], "each epoch evaluated once, before the kill and after it"
-    assert call(monkeypatch, "run", "--resume", killed) == 2, "it is finished"
+    assert call(monkeypatch, "run", "--resume", killed, "--output", "../runs") == 2, "it is finished"
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

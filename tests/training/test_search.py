@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import mlflow
 import optuna
+import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
@@ -52,6 +53,7 @@ def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_
             "lora_rank": optuna.distributions.CategoricalDistribution((4, 16)),
         }
     )
+    (settings.output / "search-default" / "passing-left-behind").mkdir()
     second = search(with_search(settings, trials=4), store)
     assert [trial.state for trial in second.trials] == [*[TrialState.COMPLETE] * 2, TrialState.FAIL, TrialState.COMPLETE]
     assert second.trials[3].params == lost.params
@@ -61,6 +63,11 @@ def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_
     best = load_settings(second.config)
     assert {name: getattr(best, name) for name in SPACE} == pytest.approx(second.best.params)
     assert best.model_copy(update=second.trials[0].params) == with_search(settings, trials=4)
+    table = pd.read_csv(first.config.with_name("trials.csv"))
+    assert table["state"].tolist() == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert table["value"].max() == pytest.approx(second.best.value)
+    assert table["params_head_lr"].tolist() == pytest.approx([trial.params["head_lr"] for trial in second.trials])
+    assert not list(settings.output.glob("search-default/passing-*")), "checkpoints go, those of a killed search too"
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in second.plots)
     assert len(second.plots) == 3
 

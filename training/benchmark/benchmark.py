@@ -1,4 +1,7 @@
-"""A whole benchmark: read, split, tokenise, train with each seed, decide, measure beside the baselines, report, log."""
+"""A whole benchmark: read, split, tokenise, train with each seed, decide, measure beside the baselines, report, log.
+
+The report is on disk before MLflow is asked for anything, so that hours of training are not lost with a store that fails.
+"""
 
 import hashlib
 import logging
@@ -7,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ from training.benchmark.figures import OVERALL, Outcome, bootstrap, interval, ov
 from training.benchmark.fine_tuning import Trained, evidence_of, fine_tune, logits_of
 from training.benchmark.network_folder import save_network, window_maker
 from training.benchmark.predictions import write_predictions
+from training.benchmark.published import read_published
 from training.benchmark.records import read_records
 from training.benchmark.report import write_report
 from training.benchmark.settings import BenchmarkSettings
@@ -26,11 +29,9 @@ from training.benchmark.span_figures import SpanFigures, SpanReader
 from training.benchmark.splitting import Splits, complete_splits
 from training.benchmark.task import Task
 from training.benchmark.tokens import TokenisedSplit, tokenise
-from training.tracking import log_figures
+from training.benchmark.tracking import log_benchmark
 
 log = logging.getLogger(__name__)
-
-EXPERIMENT = "signaal-bench"
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,25 @@ class BenchmarkResult:
 
 
 def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: ModelSettings) -> BenchmarkResult:
-    """Train and measure; everything ends in ``settings.output/<name of the data>``.
+    """Train and measure; all of it ends in ``settings.output/NAME-DIGEST``. What an earlier benchmark on the same data left there
+    is replaced when all is done.
 
     Raises:
-        TrainingError: the data cannot be used.
+        TrainingError: the data or the published figures cannot be used, or MLflow does not take the figures (the report is
+            written all the same).
         BaseEncoderError: the base encoder cannot be had.
     """
+    published = read_published(settings.published, data)
     records = read_records(data)
     for bad in records.bad[:10]:
         log.warning("%s:%d is not used: %s", data, bad.number, bad.reason)
     task = Task.of(records.examples, settings.task)
     made = complete_splits(records.examples, settings.split_seed)
-    folder = _emptied(settings.output / data.stem)
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    folder = settings.output / f"{data.stem}-{digest[:8]}"
+    making = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
     base_folder = base_encoder_folder(settings.base, model_settings.cache_dir)
     maker = window_maker(base_folder, settings.max_tokens)
     tokens = {split: tokenise(examples, task, maker, split) for split, examples in made.splits.items()}
@@ -79,38 +86,24 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
             "mean_tokens": float(tokens["train"].lengths.mean()),
         },
         "task": {"single": task.single, "labels": list(task.labels), "spans": task.spans},
-        "settings": settings.model_dump(mode="json", exclude={"output"}),
+        "settings": settings.model_dump(mode="json", exclude={"output", "published"}),
     }
+    if published is not None:
+        facts["published"] = published.model_dump(exclude_none=True)
     log.info("%s", _in_words(facts))
-    mlflow.set_tracking_uri(model_settings.mlflow_tracking_uri)
-    mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(run_name=data.stem):
-        mlflow.log_params({**facts["settings"], "single": task.single, "labels": len(task.labels)})
-        mlflow.log_params({"data_digest": digest, **{f"texts_{split}": count for split, count in facts["data"]["texts"].items()}})
-        baselines = {
-            "commonest_label": [baseline.commonest(task, made.splits)],
-            "tfidf_logistic_regression": [baseline.tfidf(task, made.splits)],
-        }
-        seeds = []
-        for seed in range(1, settings.seeds + 1):
-            with mlflow.start_run(run_name=f"seed {seed}", nested=True):
-                seeds.append(_train_once(task, made.splits, tokens, base_folder, folder, settings, seed))
-        facts |= _figures(task, made.splits, seeds, baselines)
-        log_figures(facts["network"], facts["baselines"])
-        report = write_report(folder, facts)
-        for path in (report, report.with_suffix(".json"), *([] if settings.keep_texts else folder.glob("predictions-*.jsonl"))):
-            mlflow.log_artifact(str(path), "report")
+    baselines = {
+        "commonest_label": [baseline.commonest(task, made.splits)],
+        "tfidf_logistic_regression": [baseline.tfidf(task, made.splits)],
+    }
+    seeds = [_train_once(task, made.splits, tokens, base_folder, making, settings, seed) for seed in range(1, settings.seeds + 1)]
+    facts |= _figures(task, made.splits, seeds, baselines)
+    written = write_report(making, facts)
+    shutil.rmtree(folder, ignore_errors=True)
+    report = making.rename(folder) / written.name
+    predictions = [] if settings.keep_texts else sorted(folder.glob("predictions-*.jsonl"))
+    artifacts = [report, report.with_suffix(".json"), *predictions]
+    log_benchmark(facts, artifacts, model_settings.mlflow_tracking_uri)
     return BenchmarkResult(report, facts)
-
-
-def _emptied(folder: Path) -> Path:
-    """The folder, without what an earlier benchmark left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for network in folder.glob("network-*"):
-        shutil.rmtree(network)
-    for predictions in folder.glob("predictions-*.jsonl"):
-        predictions.unlink()
-    return folder
 
 
 def _in_words(facts: dict[str, Any]) -> str:
@@ -131,8 +124,7 @@ def _train_once(
     settings: BenchmarkSettings,
     seed: int,
 ) -> SeedResult:
-    """Train, decide on the test split, save network and predictions; an MLflow run is active."""
-    mlflow.log_param("seed", seed)
+    """Train, decide on the test split, save network and predictions."""
     validation, test = tokens["validation"], tokens["test"]
 
     def score(logits: NDArray[np.float32]) -> float:
@@ -160,7 +152,6 @@ def _train_once(
         decisions.probabilities(logits),
         keep_texts=settings.keep_texts,
     )
-    mlflow.log_metrics({f"test/{name}": value for name, value in overall(outcome).items()})
     return SeedResult(seed, trained, outcome, spans)
 
 
@@ -193,6 +184,7 @@ def _figures(task: Task, splits: Splits, seeds: list[SeedResult], baselines: dic
                 "best_epoch": result.trained.best.epoch,
                 "validation_score": result.trained.best.score,
                 "minutes": result.trained.best.seconds / 60,
+                "curve": [{"loss": loss, "validation_score": score} for loss, score in result.trained.best.curve],
                 **overall(result.outcome),
             }
             for result in seeds

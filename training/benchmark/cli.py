@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from models.settings import ModelSettings
 from training.benchmark.settings import BenchmarkSettings
-from training.errors import TrainingError
+from training.checked_settings import checked
 
 console = Console(stderr=True)
 
@@ -33,6 +32,7 @@ def bench(
     max_tokens: Annotated[int | None, _help("max_tokens")] = None,
     base: Annotated[str | None, _help("base")] = None,
     output: Annotated[Path | None, _help("output")] = None,
+    published: Annotated[Path | None, _help("published")] = None,
     keep_texts: Annotated[bool | None, typer.Option("--keep-texts", help=_FIELDS["keep_texts"].description)] = None,
 ) -> None:
     """Fine-tune the network on DATASET's own labels and report what the literature reports, beside two baselines.
@@ -45,11 +45,6 @@ def bench(
     options = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
     if single is not None:
         options["task"] = "single" if single else "multi"
-    try:
-        settings = BenchmarkSettings(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise TrainingError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-    result = run_benchmark(dataset, settings, ModelSettings())
+    result = run_benchmark(dataset, checked(BenchmarkSettings, options), ModelSettings())
     Console().print(console_table(result.facts))
-    console.print(f"report: {result.report}")
+    console.print(f"report: {result.report}", markup=False)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from training.benchmark.figures import OVERALL
@@ -26,8 +27,10 @@ def write_report(folder: Path, facts: dict[str, Any]) -> Path:
 
 
 def systems(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name for a reader → figures: the baselines, then the network."""
-    return {NAMES[name]: entry for name, entry in {**facts["baselines"], "network": facts["network"]}.items()}
+    """Name for a reader → figures: the baselines, then the network, then what is published."""
+    ours = {NAMES[name]: entry for name, entry in {**facts["baselines"], "network": facts["network"]}.items()}
+    published = facts.get("published")
+    return ours | ({} if published is None else {f"published: {published['source']}": published})
 
 
 def console_table(facts: dict[str, Any]) -> Table:
@@ -36,20 +39,22 @@ def console_table(facts: dict[str, Any]) -> Table:
     spans = "span_token_f1" in facts["network"]
     title = f"{facts['data']['name']}: {texts} test texts" + (f", mean ± spread of {runs} seeds" if runs > 1 else "")
     headings = [name.replace("_", "-").replace("f1", "F1") for name in OVERALL]
-    table = Table("", *headings, *(["span token-F1"] if spans else []), title=title)
+    table = Table("", *headings, *(["span token-F1"] if spans else []), title=escape(title))
     for name, entry in systems(facts).items():
         cells = [percent(entry, figure) for figure in OVERALL]
         if spans:
             cells.append(f"{100 * entry['span_token_f1']:.1f}" if "span_token_f1" in entry else "–")
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *cells)
     return table
 
 
 def percent(entry: dict[str, Any], figure: str) -> str:
-    """``84.1 ± 0.3 (82.9–85.2)``"""
-    spread = entry[f"{figure}_spread"]
+    """``84.1 ± 0.3 (82.9–85.2)``; spread and interval where they are known."""
+    if figure not in entry:
+        return "–"
+    spread, interval = entry.get(f"{figure}_spread"), entry.get(f"{figure}_interval")
     value = f"{100 * entry[figure]:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
-    return f"{value} ({between(entry[f'{figure}_interval'])})"
+    return value if interval is None else f"{value} ({between(interval)})"
 
 
 def between(interval: list[float]) -> str:

@@ -17,7 +17,13 @@ class BenchmarkSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SIGNAAL_BENCH_")
 
-    output: Path = Field(default=Path("reports/bench"), description="Folder of the report; a folder a data set is made in it.")
+    output: Path = Field(
+        default=Path("reports/bench"), description="Folder of reports; in it is a folder a data set, by its name and digest."
+    )
+    published: Path | None = Field(
+        default=None,
+        description='Published figures to stand beside ours, {"source": "…", "macro_f1": 0.931}; or as DATASET.published.json.',
+    )
     base: str = Field(default=DEFAULT_BASE, description="Base encoder: the default, a folder, or a hub id.")
     layers: int | None = Field(default=None, ge=1, description="Keep only the first so many encoder layers.")
     task: Literal["auto", "single", "multi"] = Field(

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from models.taxonomy import packaged_taxonomy
+from training.configuration import load_settings
 from training.labelled_file import read_labelled
-from training.settings import TrainingSettings
 
 console = Console(stderr=True)
 FRACTIONS = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
@@ -39,15 +40,17 @@ def curve(
 
     taxonomy = packaged_taxonomy()
     examples = read_labelled(data, taxonomy)
-    settings = TrainingSettings(seed=seed).model_copy(update={"layers": layers} if layers else {})
+    settings = load_settings(None, {"seed": seed, **({} if layers is None else {"layers": layers})})
     train = (full_way if way == "full" else heads_way)(examples, taxonomy, settings)
     measured = measure_curve(examples, FRACTIONS, seeds, train, seed=seed, language=language)
     labels, languages = gains(measured, taxonomy, seed)
     facts = curve_facts(measured, labels, languages, more, {"way": way, "encoder": settings.base, "seed": seed})
     html = write_curve_report(output, labels, languages, facts)
-    table = Table("", "texts", "now", f"gain by {more} more", "95% interval")
+    title = f"points of average precision (0 to 100): now, and gained by {more} more labelled texts"
+    table = Table("", "texts now", "now", f"gain by {more} more", "95% interval", title=title)
     for row in (*facts["labels"], *facts["languages"]):
-        gain, low, high = row["gain"]
-        table.add_row(row["name"], str(row["positives"]), f"{row['scores'][-1]:.3f}", f"+{gain:.3f}", f"{low:.3f}–{high:.3f}")
+        gain, low, high = (100 * value for value in row["gain"])
+        now = 100 * row["scores"][-1]
+        table.add_row(escape(row["name"]), str(row["positives"]), f"{now:.1f}", f"+{gain:.1f}", f"{low:.1f}–{high:.1f}")
     console.print(table)
-    console.print(f"report: {html}")
+    console.print(f"report: {html}", markup=False)

@@ -25,6 +25,7 @@ def curve_facts(
     """What ``curve.json`` says (``how``: way, encoder, seed)."""
     return {
         **how,
+        "unit": f"scores, ceiling: average precision, 0 to 1; gain: its rise by {more} more labelled texts, and the 95% interval",
         "more": more,
         "language": curve.varied,
         "judged": len(curve.judged),

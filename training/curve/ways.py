@@ -7,6 +7,7 @@ from models.example import LabelledExample
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker
+from training.checkpoints import passing_checkpoints
 from training.curve.measure import Array, Train
 from training.frozen import FrozenEncoder, fit_heads, head_logits, token_states
 from training.out_of_fold import Fold, fold_splits, network_logits
@@ -32,7 +33,8 @@ def full_way(examples: Sequence[LabelledExample], taxonomy: Taxonomy, settings: 
 
     def train(learnt: list[int], judged: list[int], seed: int) -> Array:
         splits = fold_splits(examples, Fold(learnt, judged))
-        model = fine_tune(splits, taxonomy, settings.model_copy(update={"seed": seed}), models.cache_dir)
+        with passing_checkpoints(settings.output) as folder:
+            model = fine_tune(splits, taxonomy, settings.model_copy(update={"seed": seed}), models, folder=folder)
         return network_logits(model, [examples[place] for place in judged], taxonomy, maker)
 
     return train

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
-from models.bundle import RELEASED, open_bundle
 from models.settings import ModelSettings
+from training.checked_settings import checked
 from training.distillation.settings import DistillationSettings
-from training.errors import TrainingError
 from training.promotion_cli import print_comparison
+from training.run_cli import A_MODEL
 
 console = Console(stderr=True)
 
@@ -23,7 +22,7 @@ def _help(field: str) -> Any:
 
 
 def distil(
-    teacher: Annotated[Path, typer.Argument(help="A bundle folder; 'released' for the one that ships.")],
+    teacher: Annotated[str, typer.Argument(help=A_MODEL)],
     data: Annotated[Path | None, _help("data")] = None,
     output: Annotated[Path | None, _help("output")] = None,
     layers: Annotated[int | None, _help("layers")] = None,
@@ -37,18 +36,14 @@ def distil(
     Every other setting is an environment variable SIGNAAL_DISTIL_<NAME>; see docs/distillation.md.
     """
     from training.distillation.distil import distil as run_distillation
+    from training.named_bundle import open_named
 
     options = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
-    try:
-        settings = DistillationSettings(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise TrainingError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-    opened = open_bundle(RELEASED if str(teacher) == "released" else teacher)
-    result = run_distillation(opened, settings, ModelSettings())
+    settings, model_settings = checked(DistillationSettings, options), ModelSettings()
+    result = run_distillation(open_named(teacher, model_settings), settings, model_settings)
     print_comparison(result.comparison, result.beside_teacher)
     run = result.run
-    console.print(f"bundle: {run.bundle.folder}\nits own report: {run.report}")
+    console.print(f"bundle: {run.bundle.folder}\nits own report: {run.report}", markup=False)
     console.print(
         f"registered as version {run.registered_version} with the alias {settings.alias}; "
         f"serve it beside the champion with SIGNAAL_SERVE_MODELS=champion,{settings.alias}"

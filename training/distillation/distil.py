@@ -22,7 +22,7 @@ from training.distillation.student import new_student, picked_layers
 from training.distillation.teaching import teach
 from training.fitting import STARTED_FROM, TRAINING_FILE
 from training.measurement import open_contender, read_test_texts
-from training.run import RunResult, finish
+from training.run import RunResult, evaluated, registered
 from training.settings import DataSource, TrainingSettings
 from training.tracking import log_data, start_run
 
@@ -41,7 +41,8 @@ class DistillationResult:
 
 
 def distil(teacher: Bundle, settings: DistillationSettings, model_settings: ModelSettings) -> DistillationResult:
-    """Teach a student, seal and register it, and measure both on the test split.
+    """Teach a student, seal it, measure both on the test split, and only then register the student and give it its alias: what
+    cannot be compared is not put where a server finds it.
 
     Raises:
         TrainingError, ExampleError: the data cannot be used, or the teacher has fewer layers than the student is to have.
@@ -82,7 +83,7 @@ def distil(teacher: Bundle, settings: DistillationSettings, model_settings: Mode
         }
         (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
         smaller = BaseReference(name=base.name, tokenizer_sha256=base.tokenizer_sha256, layers=settings.layers)
-        result = finish(
+        student = evaluated(
             folder,
             smaller,
             data,
@@ -92,12 +93,13 @@ def distil(teacher: Bundle, settings: DistillationSettings, model_settings: Mode
             run_id=active.info.run_id,
             bundle_format=teacher.manifest.format,
         )
-        promote(result.registered_version, model_settings, settings.alias)
-        comparison = _compare(teacher, result.bundle, settings.data, model_settings)
-        report = write_comparison(result.report.parent / "beside-teacher", comparison.to_json())
+        comparison = _compare(teacher, student.bundle, settings.data, model_settings)
+        report = write_comparison(student.report.parent / "beside-teacher", comparison.to_json())
         mlflow.log_artifacts(str(report.parent), "beside-teacher")
         lost = -(comparison.figures["macro_f1"].difference or 0.0)
         mlflow.log_metrics({"times_as_fast": comparison.speed.throughput_ratio, "macro_f1_lost": lost})
+        result = registered(student, model_settings)
+        promote(result.registered_version, model_settings, settings.alias)
     return DistillationResult(result, comparison, report)
 
 

@@ -1,8 +1,9 @@
 """Settings of a distillation, from the environment (``SIGNAAL_DISTIL_*``) or the command line."""
 
+import re
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -30,5 +31,18 @@ class DistillationSettings(BaseSettings):
     labels_weight: float = Field(default=0.5, ge=0, description="Weight of the examples' own labels beside the teacher.")
     seed: int = Field(default=17, ge=0, description="Seed of order, augmentation and dropout.")
     model_name: str = Field(default="signaal-student", description="Name in the bundle's manifest.")
-    alias: str = Field(default="student", description="Alias that the registered student gets, by which a server finds it.")
+    alias: str = Field(
+        default="student",
+        pattern=r"^[A-Za-z][\w-]*$",
+        description="Alias that the registered student gets, by which a server finds it; not 'champion'.",
+    )
     version: str = Field(default="dev", description="Version in the bundle's manifest.")
+
+    @field_validator("alias")
+    @classmethod
+    def _asks_no_gate(cls, alias: str) -> str:
+        if alias.lower() == "champion":
+            raise ValueError("a student gets another alias first; to make it the champion, use signaal-train promote")
+        if re.fullmatch(r"latest|v\d+", alias.lower()):
+            raise ValueError("MLflow keeps this name for itself; choose another")
+        return alias

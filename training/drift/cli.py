@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.bundle import RELEASED, open_bundle
 from models.settings import ModelSettings
 from training.errors import TrainingError
+from training.run_cli import A_MODEL
 
 console = Console(stderr=True)
 
@@ -19,7 +19,7 @@ def drift(
     current: Annotated[Path, typer.Argument(help="How it is: the same.")],
     output: Annotated[Path, typer.Option(help="Folder of drift.json and drift.html.")] = Path("reports/drift"),
     bundle: Annotated[
-        str, typer.Option(help="Bundle that reads texts: 'released' or a folder. It must be the one that made the scores.")
+        str, typer.Option(help=f"What reads texts; it must be the one that made the scores. {A_MODEL}")
     ] = "released",
     alpha: Annotated[
         float,
@@ -50,15 +50,17 @@ def drift(
     reader = None
     if any(file.has_texts for file in files):
         from training.drift.reading import BundleReader
+        from training.named_bundle import open_named
 
-        opened = open_bundle(RELEASED if bundle == "released" else Path(bundle))
+        settings = ModelSettings()
+        opened = open_named(bundle, settings)
         for file in files:
             if file.digest not in (None, opened.digest):
                 raise TrainingError(
                     f"{file.path} was scored by bundle {str(file.digest)[:12]}, but --bundle is {opened.identity}. Give the one "
                     "that made the scores, or leave the texts out of both files."
                 )
-        reader = BundleReader(opened, ModelSettings())
+        reader = BundleReader(opened, settings)
     before, now = (sample_of(file, reader, seed) for file in files)
     found = compare(before, now, thresholds, seed)
     html = write_drift_report(output, before, now, found, thresholds)
@@ -69,6 +71,7 @@ def drift(
             shown = ["" if value is None else f"{value:.3g}" for value in (one.before, one.now)]
             table.add_row(one.group, one.name, *shown, f"{one.kind} {one.size:.2f}", f"{one.p_adjusted:.2g}")
         console.print(table)
-    console.print(f"{'drift' if drifted else 'no drift'}: {len(drifted)} of {len(found)} comparisons\nreport: {html}")
+    verdict = "drift" if drifted else "no drift"
+    console.print(f"{verdict}: {len(drifted)} of {len(found)} comparisons\nreport: {html}", markup=False)
     if drifted:
         raise typer.Exit(1)

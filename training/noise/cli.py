@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from models.base import DEFAULT_BASE
-from models.bundle import RELEASED, open_bundle
 from models.example import LabelledExample
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy, packaged_taxonomy
+from training.configuration import load_settings
 from training.labelled_file import read_labelled
-from training.settings import TrainingSettings
+from training.run_cli import A_MODEL
 
 console = Console(stderr=True)
 
@@ -34,8 +34,8 @@ def noise(
     encoder: Annotated[
         str,
         typer.Option(
-            help="Of the cheap way: 'base' for the base encoder, 'released', or a bundle folder. A bundle sees more, but not the "
-            "errors in the texts it was trained on."
+            help="Of the cheap way: 'base' for the base encoder, or a model, which sees more, but not the errors in the texts it "
+            f"was trained on. {A_MODEL}"
         ),
     ] = "base",
     layers: Annotated[int | None, typer.Option(help="Keep only the first so many encoder layers.")] = None,
@@ -83,7 +83,8 @@ def noise(
             f"the first {2 * measured.planted} {measured.found_in_top['2x']:.0%}"
         )
     console.print(
-        f"{facts['flagged']} labels flagged, {facts['listed']} listed\nqueue: {output / 'doubts.jsonl'}\nreport: {html}"
+        f"{facts['flagged']} labels flagged, {facts['listed']} listed\nqueue: {output / 'doubts.jsonl'}\nreport: {html}",
+        markup=False,
     )
 
 
@@ -92,16 +93,17 @@ def _way(
 ) -> tuple[str, Logits]:
     """Name of the encoder, and what judges."""
     from training.frozen import FrozenEncoder, token_states
+    from training.named_bundle import open_named
     from training.out_of_fold import scenario_folds, with_fine_tuning, with_heads
 
     parts = scenario_folds(examples, folds, seed)
     models = ModelSettings()
     if way == "full":
-        settings = TrainingSettings(seed=seed).model_copy(update={"layers": layers} if layers else {})
+        settings = load_settings(None, {"seed": seed, **({} if layers is None else {"layers": layers})})
         return settings.base, lambda labelled: with_fine_tuning(labelled, parts, taxonomy, settings, models)
     if encoder == "base":
         frozen = FrozenEncoder.of_base(DEFAULT_BASE, models, layers)
     else:
-        frozen = FrozenEncoder.of_bundle(open_bundle(RELEASED if encoder == "released" else Path(encoder)), models)
+        frozen = FrozenEncoder.of_bundle(open_named(encoder, models), models)
     known = token_states(frozen, examples, taxonomy)
     return frozen.name, lambda labelled: with_heads(known.with_labels_of(labelled, frozen.maker), parts, seed)

@@ -1,17 +1,20 @@
 """``signaal-train bench`` from a file to a report: a real network of one layer, on data that can be learnt."""
 
 import json
+from io import StringIO
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from mlflow.tracking import MlflowClient
+from rich.console import Console
 from typer.testing import CliRunner
 
 from models.settings import ModelSettings
 from training.benchmark.benchmark import BenchmarkResult, run_benchmark
 from training.benchmark.network_folder import SavedNetwork
+from training.benchmark.report import console_table
 from training.benchmark.settings import BenchmarkSettings
 from training.cli import app
 from training.errors import TrainingError
@@ -48,6 +51,8 @@ def single(settings: ModelSettings, tmp_path_factory: pytest.TempPathFactory) ->
     folder, draws = tmp_path_factory.mktemp("single"), Random(1)
     rows = [line(draws, [draws.choice(list(SIGNS))], lang=draws.choice(["en", "nl"])) for _ in range(200)]
     data = written(folder / "topics.jsonl", [{k: v for k, v in row.items() if k != "spans"} for row in rows])
+    published = {"source": "Nobody 2020 [table 3]", "accuracy": 0.934, "macro_f1": 0.91}
+    data.with_name("topics.published.json").write_text(json.dumps(published))
     return run_benchmark(data, BenchmarkSettings(output=folder, layers=1, epochs=4, seeds=2), settings)
 
 
@@ -113,6 +118,7 @@ def test_the_saved_network_gives_the_same_labels(kind: str, request: pytest.Fixt
         assert all(len(labels) == 1 for labels in found)
 
 
+@pytest.mark.usefixtures("multi")
 def test_mlflow_has_the_figures_and_a_run_a_seed(single: BenchmarkResult, settings: ModelSettings) -> None:
     client = MlflowClient(settings.mlflow_tracking_uri)
     experiment = client.get_experiment_by_name("signaal-bench")
@@ -130,10 +136,58 @@ def test_mlflow_has_the_figures_and_a_run_a_seed(single: BenchmarkResult, settin
     assert of_texts == {"report.md", "report.json"}, "texts stay where they are"
 
 
+def test_data_of_one_name_keep_a_folder_each_and_an_mlflow_that_fails_loses_nothing(
+    model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    nowhere = model_settings.model_copy(update={"mlflow_tracking_uri": "sqlite:////dev/null/mlflow.db"})
+    for number in (1, 2):
+        draws = Random(number)
+        (tmp_path / str(number)).mkdir()
+        data = written(tmp_path / str(number) / "topics.jsonl", [line(draws, [draws.choice(list(SIGNS))]) for _ in range(60)])
+        with pytest.raises(TrainingError, match=r"The report is written \(.*report.md\), but MLflow does not take it"):
+            run_benchmark(data, BenchmarkSettings(output=tmp_path / "out", layers=1, epochs=1), nowhere)
+    folders = sorted((tmp_path / "out").iterdir())
+    assert len(folders) == 2, "and nothing unfinished"
+    for folder in folders:
+        facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        assert folder.name == f"topics-{facts['data']['digest'][:8]}"
+        assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "network-1", "predictions-1.jsonl"}
+        assert len(facts["seeds"][0]["curve"]) == 1
+
+
+def test_published_figures_stand_below_ours_with_their_source(single: BenchmarkResult) -> None:
+    rows = [row for row in single.report.read_text(encoding="utf-8").splitlines() if row.startswith("| ")]
+    place = next(number for number, row in enumerate(rows) if row.startswith("| this network |"))
+    assert rows[place + 1] == "| published: Nobody 2020 [table 3] | 93.4 | 91.0 | – | – | "
+    assert single.facts["published"] == {"source": "Nobody 2020 [table 3]", "accuracy": 0.934, "macro_f1": 0.91}
+    shown = Console(width=300, file=StringIO())
+    shown.print(console_table(single.facts))
+    assert "published: Nobody 2020 [table 3]" in cast(StringIO, shown.file).getvalue()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"source": "x", "accuracy": 93.4}, "accuracy: Input should be less than or equal to 1"),
+        ({"accuracy": 0.9}, "source: Field required"),
+        ({"source": "x"}, "give at least one of accuracy"),
+        ({"source": "x", "f1": 0.9}, "f1: Extra inputs"),
+    ],
+)
+def test_published_figures_that_cannot_be_are_refused_before_anything_is_trained(
+    given: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    figures = tmp_path / "figures.json"
+    figures.write_text(json.dumps(given))
+    result = CliRunner().invoke(app, ["bench", str(tmp_path / "none.jsonl"), "--published", str(figures)])
+    assert isinstance(result.exception, TrainingError)
+    assert message in str(result.exception)
+
+
 def test_a_wrong_option_and_a_missing_file_are_one_line_errors(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["bench", str(tmp_path / "none.jsonl")])
     assert isinstance(result.exception, TrainingError)
     assert "Cannot read the data" in str(result.exception)
     result = CliRunner().invoke(app, ["bench", str(tmp_path / "none.jsonl"), "--method", "magic"])
     assert isinstance(result.exception, TrainingError)
-    assert str(result.exception).startswith("method:")
+    assert str(result.exception).startswith("on the command line: method:")

@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from labeling.corpus_files import corpus_paths, read_corpus
-from models.example import LabelledExample, write_examples
+from models.example import LabelledExample, read_examples, write_examples
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
+from tests.training.small_data import write_small_data
 from training.cli import main
 from training.curve.gain import _average_precision, gains
 from training.curve.measure import growing_part, measure_curve
 from training.curve.power_law import fit_power_laws
+from training.curve.ways import full_way
 from training.errors import TrainingError
 from training.out_of_fold import scenario_folds, scenario_groups
+from training.settings import TrainingSettings
 
 TAXONOMY = packaged_taxonomy()
 SIZES = np.array([100.0, 200, 400, 800, 1600])
@@ -117,11 +120,11 @@ def test_a_label_that_is_still_learnt_gains_and_one_that_is_not_does_not() -> No
 
 
 def test_the_command_trains_real_heads_and_writes_curves(
-    monkeypatch: pytest.MonkeyPatch, model_settings: ModelSettings, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     corpus = [item.example for item in read_corpus(corpus_paths())]
     data = tmp_path / "data.jsonl"
-    write_examples([e for e in corpus if e.lang in ("nl", "en")][::5][:260], data)
+    write_examples([e for lang in ("nl", "en") for e in [e for e in corpus if e.lang == lang][::5][:130]], data)
     monkeypatch.setattr("training.frozen.LEAST_STEPS", 60)
     monkeypatch.setenv("SIGNAAL_CACHE_DIR", str(model_settings.cache_dir))
     options = ("--data", str(data), "--layers", "1", "--seeds", "1", "--output", str(tmp_path / "report"))
@@ -135,5 +138,17 @@ def test_the_command_trains_real_heads_and_writes_curves(
     assert {row["name"] for row in facts["languages"]} == {"nl", "en"}
     scores = np.array([row["scores"] for row in facts["labels"]])
     assert scores[:, -1].mean() > scores[:, 0].mean(), "more data, better scores"
+    assert facts["unit"].startswith("scores, ceiling: average precision, 0 to 1; gain: its rise by 500 more labelled texts")
+    assert "points of average precision (0 to 100): now, and gained by 500 more" in " ".join(capsys.readouterr().err.split())
     html = (tmp_path / "report" / "curve.html").read_text()
+    assert f"<td>{100 * facts['labels'][0]['scores'][-1]:.1f}</td>" in html
+    assert "points gained by 500 more texts" in html
     assert html.count("data:image/png;base64,") == 2
+
+
+def test_the_full_way_fine_tunes_and_leaves_no_checkpoint(model_settings: ModelSettings, tmp_path: Path) -> None:
+    some = list(read_examples(write_small_data(tmp_path / "data.jsonl", texts=40)))
+    settings = TrainingSettings(output=tmp_path / "runs", layers=1, max_steps=1)
+    logits = full_way(some, TAXONOMY, settings)(list(range(40)), [40, 41], 3)
+    assert logits.shape == (2, len(TAXONOMY.label_ids))
+    assert not list((tmp_path / "runs").iterdir())

@@ -4,27 +4,48 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from models.base import sha256_of
-from models.bundle import open_bundle
+from models.bundle import Bundle, open_bundle
 from models.example import read_examples, write_examples
 from models.registry import bundle_at, where
 from models.runtime import Scorer
+from models.settings import ModelSettings
 from tests.conftest import SmallRun
+from tests.training.test_run import call
+from training.comparison import Comparison
+from training.distillation import distil as distilling
 from training.distillation.distil import DistillationResult, distil
 from training.distillation.settings import DistillationSettings
 from training.errors import TrainingError
 
 
 @pytest.fixture(scope="module")
-def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> DistillationResult:
+def when_compared() -> dict[str, object]:
+    """What the registry held when the student was compared with its teacher."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def distilled(
+    small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory, when_compared: dict[str, object]
+) -> DistillationResult:
     folder = tmp_path_factory.mktemp("distilled")
     examples = list(read_examples(small_run.data))
     some = [e for split in ("train", "validation", "test") for e in [e for e in examples if e.split == split][:40]]
     write_examples(some, folder / "data.jsonl")
     settings = DistillationSettings(data=folder / "data.jsonl", output=folder / "runs", layers=1, epochs=2, version="tiny")
+    compare = distilling._compare
+
+    def noted(teacher: Bundle, student: Bundle, data: Path, settings: ModelSettings) -> Comparison:
+        when_compared["alias"] = where(settings, "student")
+        when_compared["versions"] = len(MlflowClient(settings.mlflow_tracking_uri).search_model_versions("name='signaal'"))
+        return compare(teacher, student, data, settings)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(distilling, "_compare", noted)
         return distil(small_run.result.bundle, settings, small_run.settings)
 
 
@@ -54,6 +75,10 @@ def test_a_server_finds_it_by_its_alias(distilled: DistillationResult, small_run
     assert bundle_at(place, small_run.settings).digest == distilled.run.bundle.digest
 
 
+def test_it_is_compared_before_anybody_can_find_it(distilled: DistillationResult, when_compared: dict[str, object]) -> None:
+    assert when_compared == {"alias": None, "versions": int(distilled.run.registered_version) - 1}
+
+
 def test_it_is_held_against_its_teacher(distilled: DistillationResult) -> None:
     comparison = distilled.comparison
     assert [contender.bundle.manifest.base.layers for contender in (comparison.a, comparison.b)] == [2, 1]
@@ -64,3 +89,15 @@ def test_it_is_held_against_its_teacher(distilled: DistillationResult) -> None:
 def test_a_student_with_more_layers_than_its_teacher_is_refused(small_run: SmallRun) -> None:
     with pytest.raises(TrainingError, match="The teacher has 2 encoder layers"):
         distil(small_run.result.bundle, DistillationSettings(data=small_run.data, layers=5), small_run.settings)
+
+
+@pytest.mark.parametrize(
+    ("alias", "message"),
+    [("champion", "use signaal-train promote"), ("Champion", "promote"), ("v3", "keeps this name"), ("a b", "pattern")],
+)
+def test_an_alias_that_it_must_not_have_is_refused_before_it_is_taught(
+    alias: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIGNAAL_DISTIL_ALIAS", alias)
+    assert call(monkeypatch, "distil", "released", "--data", "/nowhere.jsonl") == 2
+    assert message in " ".join(capsys.readouterr().err.split())

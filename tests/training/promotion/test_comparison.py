@@ -21,7 +21,8 @@ from training.comparison_report import write_comparison
 from training.errors import TrainingError
 from training.evaluation import calibration_error, evidence_f1, false_alert_share, multi_label_scores, predict
 from training.gates import judge, load_gates
-from training.measurement import open_contender, place_of, read_test_texts
+from training.measurement import open_contender, read_test_texts
+from training.named_bundle import place_of
 from training.robustness import robustness
 from training.score_cache import CachedRunner, scores_path
 
