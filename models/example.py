@@ -8,10 +8,10 @@ One JSON object a line::
 
 ``start`` and ``end`` count characters (Unicode code points) of ``text``, end exclusive. Only ``text`` and ``labels`` are
 required. An example with a label but no span for it leaves the label's attention free in training. ``hard_negatives`` are labels
-that the text looks like and does not have; they weigh more in training. ``shares`` say how many of those who judged a label saw
-it (``{"debt_or_fees": 0.67}``): training aims at the share, so that what people disagree about teaches less. Figures are always
-taken on ``labels``. Where an adjudicator has decided, let that word weigh as much as those of all annotators together (1 of 2
-saw it, and so does the adjudicator: 0.75), as an export of the labelling room does.
+that the text looks like and does not have; they weigh more in training, unless some annotator saw them. ``shares`` say how many
+of those who judged a label saw it (``{"debt_or_fees": 0.67}``): training aims at the share, so that what people disagree about
+teaches less. Figures are always taken on ``labels``. Where an adjudicator has decided, let that word weigh as much as those of
+all annotators together (1 of 2 saw it, and so does the adjudicator: 0.75), as an export of the labelling room does.
 """
 
 import json

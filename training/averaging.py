@@ -3,7 +3,6 @@ were trained, lie in one valley, and their mean is often better than each, at th
 "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time".
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,23 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle import WEIGHT_FILES, Bundle
 from models.errors import BundleError
-from training.fitting import STARTED_FROM, TRAINING_FILE
-
-AVERAGED = "averaged"
-"""In ``training.json``: the bundles whose weights these are the mean of."""
-
-
-def how_trained(bundle: Bundle) -> dict[str, object]:
-    """The settings that decided a bundle's weights.
-
-    Raises:
-        BundleError: it does not say.
-    """
-    try:
-        found: dict[str, object] = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{bundle.folder} has no {TRAINING_FILE}: it does not say how it was trained.") from error
-    return found
+from training.provenance import STARTED_FROM, how_of_mean, how_trained, write_how
 
 
 def write_mean(bundles: Sequence[Bundle], folder: Path) -> None:
@@ -54,10 +37,7 @@ def write_mean(bundles: Sequence[Bundle], folder: Path) -> None:
             if len({path.read_bytes() for path in there}) > 1:
                 raise BundleError(f"These bundles differ in {name}: they are of different makes.")
             shutil.copyfile(first.folder / name, folder / name)
-    how = how_trained(first)
-    if others:
-        how[AVERAGED] = [str(bundle.identity) for bundle in bundles]
-    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
+    write_how(how_of_mean(bundles), folder)
 
 
 def _write_mean_of(files: Sequence[Path], to: Path) -> None:

@@ -2,19 +2,51 @@
 
 from typing import Any
 
+from models.base import DEFAULT_BASE
 from models.taxonomy import Taxonomy
+from training.provenance import AVERAGED, DIFFERS, LANGUAGES, RECALIBRATED, STARTED_FROM, How, is_trained_on, training_data
 from training.report import report_markdown, template
 
 
-def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], **details: Any) -> str:
+def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_digest: str, **details: Any) -> str:
     """Markdown of the card.
 
     Args:
         taxonomy: what the model labels.
         facts: the facts of the evaluation report.
-        details: ``name``, ``version``, ``counts``, ``data_digest``, ``data_description``, ``base``, ``settings``,
-            ``blinded``, ``started_from``, ``precision``, ``git_commit``.
+        how: how its weights came to be (``training.provenance``).
+        data_digest: of the data that calibrated it and gave the figures.
+        details: ``name``, ``version``, ``counts`` and ``data_description`` of those data, ``blinded``, ``precision``,
+            ``git_commit``.
     """
     report = report_markdown(facts)
-    tables = report[report.index("| | value") :].replace("\n## ", "\n### ")
-    return str(template("MODEL_CARD.md").render(taxonomy=taxonomy, figures_table=tables, **details))
+    base = how["base"]
+    return str(
+        template("MODEL_CARD.md").render(
+            taxonomy=taxonomy,
+            figures_table=report[report.index("| | value") :].replace("\n## ", "\n### "),
+            how=dict.fromkeys((RECALIBRATED, AVERAGED, STARTED_FROM)) | how,
+            base=f"{base} (intfloat/multilingual-e5-small, 4-bit)" if base == DEFAULT_BASE else base,
+            data_digest=data_digest,
+            trained_here=is_trained_on(how, data_digest),
+            trained_on=_trained_on(how),
+            differs=_differs(how),
+            **details,
+        )
+    )
+
+
+def _trained_on(how: How) -> str:
+    """The data of each training."""
+    sets = [
+        ", ".join(f"`{file.path}`{f' × {file.share:g}' if file.share != 1 else ''} (SHA-256 `{file.sha256}`)" for file in files)
+        for files in training_data(how)
+    ]
+    several = " (each of the averaged bundles on one of these)" if len(sets) > 1 else ""
+    return " or ".join(sets) + several if sets else "data that the bundle does not name"
+
+
+def _differs(how: How) -> str:
+    """The settings in which averaged bundles differ, but for their data."""
+    several = {name: values for name, values in how.get(DIFFERS, {}).items() if name not in ("data", LANGUAGES)}
+    return ", ".join(f"{name} ({' and '.join(map(str, values))})" for name, values in several.items())

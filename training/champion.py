@@ -4,6 +4,13 @@ The registry's alias says who is; without the alias it is the released model. Ev
 registered model (``champion_move.<time>``, a JSON object), so that the history is where the alias is, whoever moved it from
 which machine.
 
+A move is written down before the alias moves, and once more after: a process that ends between the two leaves the reason of what
+it did, or of what it was about to do. Which of the two it was, the next look at the alias tells.
+
+MLflow cannot move an alias on condition that it still is where it was. So whoever moves it says which champion the decision was
+about, and the alias is read again directly before. Somebody who moves it within the milliseconds between is overwritten; both
+moves are in the history then.
+
 Going back works like undo: a promotion puts a champion on top of the pile, a rollback takes it off again. So two rollbacks go
 back two promotions, and what was rolled back is not come back to.
 """
@@ -47,6 +54,8 @@ class Move(BaseModel):
     former: str
     champion: str
     reason: str = ""
+    carried_out: bool = True
+    """False: written down, and whoever did so has not come to say that the alias has moved."""
 
 
 def champion_now(settings: ModelSettings) -> str:
@@ -80,9 +89,12 @@ def history(settings: ModelSettings) -> list[Move]:
 
 def former_champions(moves: Sequence[Move], now: str) -> list[str]:
     """Whom one can go back to, the last one last. Moves that were made past us, in MLflow itself, count as promotions, and before
-    all that is known there was the released model."""
+    all that is known there was the released model. A move that was only written down counts when the next one, or ``now``, shows
+    that it was made."""
     pile: list[str] = []
-    for move in moves:
+    for move, then in zip(moves, [*(move.former for move in moves[1:]), now], strict=False):
+        if not move.carried_out and move.champion != then:
+            continue
         if not pile or pile[-1] != move.former:
             pile.append(move.former)
         if move.kind is Kind.ROLLED_BACK:
@@ -94,25 +106,50 @@ def former_champions(moves: Sequence[Move], now: str) -> list[str]:
     return former or ([RELEASED_NAME] if now != RELEASED_NAME else [])
 
 
-def move_champion(champion: str, kind: Kind, reason: str, settings: ModelSettings) -> Move:
-    """Move the alias, then write the move down.
+def move_champion(champion: str, kind: Kind, reason: str, settings: ModelSettings, *, instead_of: str) -> Move:
+    """Write the move down, move the alias if it still is where the decision found it, and write down that it has moved.
+
+    Not atomic, see above: between the last look and the move somebody else may move it.
+
+    Args:
+        champion: a version's number or ``released``.
+        kind: what moves it.
+        reason: why; may be empty.
+        settings: which store.
+        instead_of: who was the champion when this was decided.
 
     Raises:
+        TrainingError: somebody else is the champion by now; nothing has changed.
         RegistryError: there is no such version, or the store does not answer.
     """
     at = datetime.now(UTC)
-    former = champion_now(settings)
+    tag = f"{MOVE_TAG}{at:%Y%m%dT%H%M%S.%f}"
     move = Move(
-        at=at.isoformat(timespec="seconds"), who=getpass.getuser(), kind=kind, former=former, champion=champion, reason=reason
+        at=at.isoformat(timespec="seconds"),
+        who=getpass.getuser(),
+        kind=kind,
+        former=instead_of,
+        champion=champion,
+        reason=reason,
+        carried_out=False,
     )
-    # The alias first: should this process end between the two, the alias is what counts.
+    with talking_to_registry(settings) as client:
+        client.set_registered_model_tag(settings.registered_model, tag, move.model_dump_json())
+    now = champion_now(settings)
+    if now != instead_of:
+        with talking_to_registry(settings) as client:
+            client.delete_registered_model_tag(settings.registered_model, tag)
+        raise TrainingError(
+            f"{settings.registered_model}: when this was decided the champion was {instead_of}, now it is {now}; somebody else "
+            "moved it (see signaal-train models). Nothing was changed: look again, and repeat the command if it is still right."
+        )
     if champion == RELEASED_NAME:
         with talking_to_registry(settings) as client:
             client.delete_registered_model_alias(settings.registered_model, CHAMPION)
     else:
         set_alias(champion, settings)
+    move = move.model_copy(update={"carried_out": True})
     with talking_to_registry(settings) as client:
-        tag = f"{MOVE_TAG}{at:%Y%m%dT%H%M%S.%f}"
         client.set_registered_model_tag(settings.registered_model, tag, move.model_dump_json())
     return move
 
@@ -122,15 +159,14 @@ def roll_back(reason: str, settings: ModelSettings) -> Move:
     must always be possible.
 
     Raises:
-        TrainingError: there is nobody to go back to.
+        TrainingError: there is nobody to go back to, or the champion changed meanwhile.
         RegistryError: the store does not answer.
     """
-    for former in reversed(former_champions(history(settings), champion_now(settings))):
+    now = champion_now(settings)
+    for former in reversed(former_champions(history(settings), now)):
         if _is_there(former, settings):
-            return move_champion(former, Kind.ROLLED_BACK, reason, settings)
-    raise TrainingError(
-        f"{settings.registered_model} has no former champion to go back to; the champion is {champion_now(settings)}."
-    )
+            return move_champion(former, Kind.ROLLED_BACK, reason, settings, instead_of=now)
+    raise TrainingError(f"{settings.registered_model} has no former champion to go back to; the champion is {now}.")
 
 
 def _is_there(champion: str, settings: ModelSettings) -> bool:

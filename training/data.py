@@ -90,7 +90,7 @@ def load_sources(sources: Sequence[DataSource], taxonomy: Taxonomy, *, seed: int
     if empty:
         raise TrainingError(f"{names} has no example in the split {' and '.join(empty)}.")
     files = tuple(DataFile(source.path, sha256_of(source.path), source.share) for source in sources)
-    return TrainingData(splits, _digest(files), _description(files), files, tuple(draws))
+    return TrainingData(splits, digest_of(files), _description(files), files, tuple(draws))
 
 
 def _check(example: LabelledExample, where: str, taxonomy: Taxonomy) -> None:
@@ -130,7 +130,8 @@ def _draws(examples: list[LabelledExample], source: DataSource, seed: int) -> li
     return draws
 
 
-def _digest(files: Sequence[DataFile]) -> str:
+def digest_of(files: Sequence[DataFile]) -> str:
+    """Which examples exactly: of one whole file its SHA-256."""
     if len(files) == 1 and files[0].share == 1:
         return files[0].sha256
     return hashlib.sha256("\n".join(f"{file.sha256} {file.share}" for file in files).encode()).hexdigest()

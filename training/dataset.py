@@ -40,7 +40,7 @@ def rows_of(
 
     In a text of several windows a label belongs to those that hold one of its spans, or to all when it has none. With
     ``soft`` the target of a label is the share of annotators who saw it, where the example has one; a label that only a
-    minority saw has no span, and its attention is left free.
+    minority saw has no span, its attention is left free, and it is no hard negative.
     """
     kinds = document_type_indices(examples, taxonomy)
     rows: list[dict[str, Any]] = []
@@ -62,7 +62,7 @@ def rows_of(
                 "labels": [shares.get(label, 1.0) if i in present else 0.0 for i, label in enumerate(taxonomy.label_ids)],
                 "evidence": evidence,
                 "free": free,
-                "hard_negatives": [taxonomy.label_ids.index(label) for label in example.hard_negatives],
+                "hard_negatives": [taxonomy.label_ids.index(n) for n in example.hard_negatives if not shares.get(n)],
                 "document_type": kinds[window.text_index],
                 "scenario": scenario_number(example.scenario),
             }

@@ -1,6 +1,5 @@
 """The part of a run that trains: from data to saved weights, over interruptions."""
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -15,15 +14,11 @@ from training.checkpoints import RunFolder
 from training.data import TrainingData
 from training.named_bundle import bundle_to_start_from
 from training.processes import from_first
+from training.provenance import how_of_run, write_how
 from training.settings import TrainingSettings
 from training.trainer import fine_tune
 
 log = logging.getLogger(__name__)
-
-TRAINING_FILE = "training.json"
-"""In a bundle: the settings that decided its weights."""
-STARTED_FROM = "started_from"
-"""In that file: the bundle whose weights training started from, if any."""
 
 
 def fit(
@@ -73,8 +68,4 @@ def _save(
         whole_before = started is not None and "encoder.safetensors" in started.manifest.files
     save_weights(model, folder, encoder_as_base=settings.method == "head" and not whole_before)
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    how = settings.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"})
-    how["data"] = [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files]
-    if started is not None:
-        how[STARTED_FROM] = str(started.identity)
-    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
+    write_how(how_of_run(settings, data, str(started.identity) if started else None), folder)

@@ -27,11 +27,16 @@ class Gate(BaseModel):
         "beyond it and the whole interval is on the wrong side of zero.",
     )
     at_most: float | None = Field(default=None, ge=0, description="The most that the figure itself may be.")
+    or_champion: bool = Field(
+        default=False, description="Above at_most, a figure passes all the same if it is not worse than the champion's."
+    )
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> "Gate":
         if self.may_worsen_by is None and self.at_most is None:
             raise ValueError("a gate needs may_worsen_by or at_most; to switch it off, set it to null")
+        if self.or_champion and self.at_most is None:
+            raise ValueError("or_champion needs at_most: it is the other way to pass that limit")
         return self
 
 
@@ -97,6 +102,8 @@ class Verdict:
     limit: str
     refusal: str | None
     """Why the gate is shut; None when it is open."""
+    passed_by: str = ""
+    """Which of two let it pass, where at_most or the champion's figure could; empty elsewhere, and when the gate is shut."""
 
 
 Figures = Callable[[Comparison], dict[str, Difference]]
@@ -143,19 +150,36 @@ def judge(comparison: Comparison, gates: Gates) -> list[Verdict]:
 
 
 def _judged(name: str, what: str, found: Difference, gate: Gate) -> Verdict:
-    refusals = []
+    refusals, passed_by = [], ""
     if found.b is None:
         refusals.append("the test texts do not give this figure")
-    elif gate.at_most is not None and found.b > gate.at_most:
-        refusals.append(f"{found.b:.3f} is more than {gate.at_most:g}")
+    elif gate.at_most is not None and found.b <= gate.at_most:
+        passed_by = f"{found.b:.3f} is at most {gate.at_most:g}" if gate.or_champion else ""
+    elif gate.at_most is not None:
+        above = f"{found.b:.3f} is more than {gate.at_most:g}"
+        if gate.or_champion and _no_worse(found):
+            passed_by = f"{above}, but not worse than the champion's {found.a:.3f}"
+        else:
+            refusals.append(f"{above}, and the champion's is {_told(found.a)}" if gate.or_champion else above)
     if gate.may_worsen_by is not None:
         refusals += _worse(found, gate.may_worsen_by, gate.in_doubt)
     limits = [
         *([f"worse by at most {gate.may_worsen_by:g} ({gate.in_doubt} in doubt)"] if gate.may_worsen_by is not None else []),
-        *([f"at most {gate.at_most:g}"] if gate.at_most is not None else []),
+        *([f"at most {gate.at_most:g}{' or the champion' if gate.or_champion else ''}"] if gate.at_most is not None else []),
     ]
     refusal = "; ".join(refusals) or None
-    return Verdict(name, what, found.a, found.b, found.difference, found.interval, ", ".join(limits), refusal)
+    limit = ", ".join(limits)
+    return Verdict(name, what, found.a, found.b, found.difference, found.interval, limit, refusal, "" if refusal else passed_by)
+
+
+def _told(champion: float | None) -> str:
+    return "not known" if champion is None else f"{champion:.3f}"
+
+
+def _no_worse(found: Difference) -> bool:
+    if found.a is None or found.b is None:
+        return False
+    return found.b >= found.a if found.higher_is_better else found.b <= found.a
 
 
 def _worse(found: Difference, at_most: float, in_doubt: str) -> list[str]:

@@ -74,7 +74,8 @@ def promote(
         pairs: those of IndicatorCheck when None.
 
     Raises:
-        TrainingError: it is the champion already; or the data cannot be used, and it is not forced.
+        TrainingError: it is the champion already; the champion is another by the time that it would follow; or the data cannot be
+            used, and it is not forced.
         ModelError: a model is not there or is broken; the champion may be when it is forced.
     """
     candidate = open_contender(name, settings, settings.precision)
@@ -100,8 +101,11 @@ def promote(
             return refused
         version = registered_version(candidate.bundle, settings) or _register(candidate, settings)
         kind = Kind.FORCED if shut else Kind.PROMOTED
-        move = move_champion(version, kind, force_reason, settings)
-        _tag_version(version, move, shut, settings)
+        # Before the alias moves: should this process end in between, whoever finds a new champion finds also why it is one.
+        judged = {"gates": json.dumps(shut) if shut else "open", "forced_because": force_reason if shut else ""}
+        _tag_version(version, judged, settings)
+        move = move_champion(version, kind, force_reason, settings, instead_of=now)
+        _tag_version(version, {"promoted_at": move.at, "promoted_by": move.who}, settings)
         return Promotion(candidate, verdicts, not_judged, report, move)
 
 
@@ -155,11 +159,8 @@ def _numbers(facts: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _tag_version(version: str, move: Move, shut: list[str], settings: ModelSettings) -> None:
+def _tag_version(version: str, tags: dict[str, str], settings: ModelSettings) -> None:
     """What whoever looks at the version in MLflow should know."""
-    tags = {"promoted_at": move.at, "promoted_by": move.who, "gates": json.dumps(shut) if shut else "open"}
-    if move.kind is Kind.FORCED:
-        tags["forced_because"] = move.reason
     with talking_to_registry(settings) as client:
         for name, value in tags.items():
             client.set_model_version_tag(settings.registered_model, version, name, value)

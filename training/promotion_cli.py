@@ -129,13 +129,14 @@ def promote(
 
 
 def _gates_table(verdicts: "list[Verdict]") -> Table:
-    """What is shut, a row each; a gate that is open has one row."""
+    """What is shut, a row each; a gate that is open has one row, or one for each figure that the champion's could let pass."""
     table = Table("gate", "of", "champion", "model", "difference", "limit", "")
     for name in dict.fromkeys(verdict.gate for verdict in verdicts):
         of_gate = [verdict for verdict in verdicts if verdict.gate == name]
         shut = [verdict for verdict in of_gate if verdict.refusal]
-        for verdict in shut or of_gate[:1]:
-            several = not shut and len(of_gate) > 1
+        shown = shut or [verdict for verdict in of_gate if verdict.passed_by] or of_gate[:1]
+        for verdict in shown:
+            several = not shut and len(shown) < len(of_gate)
             table.add_row(
                 name,
                 f"all {len(of_gate)}" if several else verdict.what,
@@ -143,7 +144,7 @@ def _gates_table(verdicts: "list[Verdict]") -> Table:
                 "" if several else _number(verdict.b),
                 "" if several else _number(verdict.difference, "+.3f"),
                 verdict.limit,
-                f"[red]shut:[/] {verdict.refusal}" if verdict.refusal else "[green]open[/]",
+                f"[red]shut:[/] {verdict.refusal}" if verdict.refusal else f"[green]open[/] {verdict.passed_by}".strip(),
             )
     return table
 
@@ -176,12 +177,13 @@ def models() -> None:
         figures = [
             _number(row.figures.get(f"test/{name}")) for name in ("macro_f1", "mean_average_precision", "false_alert_share")
         ]
-        gates = "passed over" if "forced_because" in row.tags else row.tags.get("gates", "–")
+        gates = "passed over" if row.tags.get("forced_because") else row.tags.get("gates", "–")
         bundle = row.tags.get(BUNDLE_VERSION_TAG, "–"), row.tags.get(BUNDLE_DIGEST_TAG, "–")[:12]
         table.add_row(row.version, ", ".join(row.aliases), *bundle, f"{row.created:%Y-%m-%d %H:%M}", *figures, gates)
     console.print(table)
     console.print(f"champion: {_said(champion_now(settings))}", highlight=False)
     for move in history(settings):
         because = f": {move.reason}" if move.reason else ""
-        line = f"{move.at} {move.who} {move.kind} {_said(move.former)} → {_said(move.champion)}{because}"
+        ended = "" if move.carried_out else " (interrupted: nobody wrote down its end)"
+        line = f"{move.at} {move.who} {move.kind} {_said(move.former)} → {_said(move.champion)}{because}{ended}"
         console.print(line, highlight=False, markup=False)

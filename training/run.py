@@ -15,7 +15,7 @@ from typing import Any
 import mlflow
 import numpy as np
 
-from models.base import DEFAULT_BASE, sha256_of
+from models.base import sha256_of
 from models.bundle import (
     FORMAT,
     PROFILE,
@@ -36,7 +36,7 @@ from models.scores import ModelIdentity
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy, packaged_taxonomy
 from models.weights import load_weights
-from training.averaging import how_trained, write_mean
+from training.averaging import write_mean
 from training.baselines import baseline_figures
 from training.card import model_card
 from training.checkpoints import RunFolder
@@ -46,10 +46,11 @@ from training.dataset import document_type_indices, label_matrix
 from training.errors import TrainingError
 from training.evaluation import Predictions, choose_evidence_threshold, figures, predict
 from training.faithfulness import faithfulness
-from training.fitting import STARTED_FROM, TRAINING_FILE, fit
+from training.fitting import fit
 from training.named_bundle import pinned
 from training.plots import draw_all
 from training.processes import from_first, is_first_process
+from training.provenance import how_trained, read_how, trained_languages
 from training.report import write_report
 from training.robustness import robustness
 from training.settings import TrainingSettings
@@ -122,7 +123,7 @@ def run(
 
 def recalibrate(bundles: Sequence[Bundle], settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
     """The weights of a bundle, or the mean of several bundles', with calibration, thresholds and figures from ``settings.data``:
-    no training.
+    no training. How the weights came to be is carried along (``training.provenance``).
 
     Raises:
         TrainingError, ExampleError: the data cannot be used.
@@ -135,7 +136,7 @@ def recalibrate(bundles: Sequence[Bundle], settings: TrainingSettings, model_set
     data = load_sources(settings.data, first.taxonomy, seed=settings.seed)
     with start_run(settings, model_settings) as active:
         mlflow.set_tag("recalibrated_from", ", ".join(bundle.digest for bundle in bundles))
-        log_data(data)
+        log_data(data, context="calibration")
         folder = _fresh_folder(settings.output, active.info.run_id)
         write_mean(bundles, folder)
         return finish(
@@ -198,7 +199,8 @@ def evaluated(
     calibration = calibrate(taxonomy, validation, raw)
     identity = ModelIdentity(settings.model_name, settings.version, "", run_id, taxonomy.version)
     scorer = Scorer(runner, taxonomy, calibration, identity)
-    evaluation = evaluate_scorer(scorer, data)
+    how = read_how(folder)
+    evaluation = evaluate_scorer(scorer, data, trained_languages(how))
 
     facts = {"model": asdict(identity), "data_digest": data.digest, **evaluation.facts}
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json(), indent=1), encoding="utf-8")
@@ -209,15 +211,13 @@ def evaluated(
     card = model_card(
         taxonomy=taxonomy,
         facts=facts,
+        how=how,
         name=settings.model_name,
         version=settings.version,
         counts=data.counts,
         data_digest=data.digest,
         data_description=data.description,
-        base=f"{settings.base} (intfloat/multilingual-e5-small, 4-bit)" if settings.base == DEFAULT_BASE else settings.base,
-        settings=settings,
         blinded=reads_blinded(bundle_format),
-        started_from=json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8")).get(STARTED_FROM),
         precision=model_settings.precision,
         git_commit=commit,
     )
@@ -276,11 +276,17 @@ class Evaluation:
         return draw_all(self.predictions, self.figures, self.baselines, folder)
 
 
-def evaluate_scorer(scorer: Scorer, data: TrainingData) -> Evaluation:
-    """Figures on the test split, on rewritings of it and on IndicatorCheck, beside baselines that saw the training split."""
+def evaluate_scorer(scorer: Scorer, data: TrainingData, trained: frozenset[str] | None = None) -> Evaluation:
+    """Figures on the test split, on rewritings of it and on IndicatorCheck, beside baselines that saw the training split.
+
+    Args:
+        scorer: the model's.
+        data: the splits.
+        trained: languages that its training saw; those of the training split when None, or when no test text is in one.
+    """
     test = data.splits["test"]
     raw = score_with_progress(scorer.runner, test, "test")
-    known = data.languages
+    known = (trained or frozenset()) & {example.lang for example in test} or data.languages
     log.info("Evaluating behaviour: robustness, evidence, IndicatorCheck.")
     results = {
         **figures(scorer, test, raw, trained_languages=known),

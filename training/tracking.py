@@ -74,13 +74,13 @@ def start_run(
     return run
 
 
-def log_data(data: TrainingData) -> None:
+def log_data(data: TrainingData, *, context: str = "training") -> None:
     """The datasets by their digests, and their sizes; their texts stay where they are."""
     for file in data.files:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow knows two names for a local file
             source = resolve_dataset_source(file.path.resolve().as_uri())
-        mlflow.log_input(MetaDataset(source=source, name=file.path.name, digest=file.sha256[:36]), context="training")
+        mlflow.log_input(MetaDataset(source=source, name=file.path.name, digest=file.sha256[:36]), context=context)
     mlflow.log_params({"data_digest": data.digest, **{f"examples_{split}": count for split, count in data.counts.items()}})
 
 

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle import RELEASED, Bundle, open_bundle, seal
 from models.errors import BundleError
-from training.averaging import AVERAGED, write_mean
-from training.fitting import STARTED_FROM, TRAINING_FILE
+from training.averaging import write_mean
+from training.provenance import AVERAGED, DIFFERS, RECALIBRATED, STARTED_FROM, read_how, write_how
 
 Make = Callable[..., Bundle]
 
@@ -24,8 +23,8 @@ def make(tmp_path: Path) -> Make:
         shutil.copytree(RELEASED, folder)
         heads = load_file(folder / "heads.safetensors")
         save_file({key: value + shift for key, value in heads.items() if key != drop}, folder / "heads.safetensors")
-        trained = json.loads((folder / TRAINING_FILE).read_text()) | {STARTED_FROM: "the same"} | how
-        (folder / TRAINING_FILE).write_text(json.dumps(trained))
+        released = {name: value for name, value in read_how(folder).items() if name not in (AVERAGED, DIFFERS)}
+        write_how({**released, STARTED_FROM: "the same", **how}, folder)
         facts = open_bundle(RELEASED).manifest
         return seal(folder, **{field: getattr(facts, field) for field in type(facts).model_fields if field != "files"})
 
@@ -33,14 +32,16 @@ def make(tmp_path: Path) -> Make:
 
 
 def test_every_weight_is_the_mean_and_the_bundle_says_whose(make: Make, tmp_path: Path) -> None:
-    bundles = [make("a", 0.0), make("b", 3.0)]
+    bundles = [make("a", 0.0, seed=1), make("b", 3.0, seed=2)]
     write_mean(bundles, tmp_path / "mean")
     for name in ("heads.safetensors", "adapter.safetensors"):
         first, second, mean = (load_file(folder / name) for folder in (bundles[0].folder, bundles[1].folder, tmp_path / "mean"))
         assert set(first) == set(mean)
         for key in mean:
             assert torch.allclose(mean[key], (first[key] + second[key]) / 2)
-    assert json.loads((tmp_path / "mean" / TRAINING_FILE).read_text())[AVERAGED] == [str(bundle.identity) for bundle in bundles]
+    how = read_how(tmp_path / "mean")
+    assert how[AVERAGED] == [str(bundle.identity) for bundle in bundles]
+    assert (how["seed"], how[DIFFERS]) == (1, {"seed": [1, 2]})
 
 
 def test_one_bundle_is_copied(make: Make, tmp_path: Path) -> None:
@@ -48,7 +49,16 @@ def test_one_bundle_is_copied(make: Make, tmp_path: Path) -> None:
     write_mean([one], tmp_path / "copy")
     for name in ("heads.safetensors", "adapter.safetensors", "config.json"):
         assert (one.folder / name).read_bytes() == (tmp_path / "copy" / name).read_bytes()
-    assert AVERAGED not in json.loads((tmp_path / "copy" / TRAINING_FILE).read_text())
+    assert read_how(tmp_path / "copy") == {**read_how(one.folder), RECALIBRATED: str(one.identity)}
+
+
+def test_the_mean_of_means_keeps_whose_each_was(make: Make, tmp_path: Path) -> None:
+    bundles = [make(name, **{AVERAGED: [f"{name}1", f"{name}2"], RECALIBRATED: name}) for name in "ab"]
+    write_mean(bundles, tmp_path / "mean")
+    how = read_how(tmp_path / "mean")
+    assert how[AVERAGED] == [str(bundle.identity) for bundle in bundles]
+    assert RECALIBRATED not in how
+    assert how[DIFFERS] == {AVERAGED: [["a1", "a2"], ["b1", "b2"]], RECALIBRATED: ["a", "b"]}
 
 
 @pytest.mark.parametrize(

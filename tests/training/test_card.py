@@ -1,22 +1,20 @@
 """A card is what its bundle's facts make of it, and nobody's prose."""
 
-import json
 import re
 from dataclasses import asdict
-from types import SimpleNamespace
 from typing import Any
 
-from models.base import DEFAULT_BASE
+import pytest
+
 from models.bundle import RELEASED, Bundle, open_bundle, reads_blinded
 from tests.conftest import SmallRun
 from training.card import model_card
 from training.data import load_data
-from training.run import STARTED_FROM, TRAINING_FILE
+from training.provenance import AVERAGED, DIFFERS, RECALIBRATED, How, how_trained
 
 
-def card_of_facts(bundle: Bundle, **not_in_the_bundle: Any) -> str:
+def card_of_facts(bundle: Bundle, how: How | None = None, **not_in_the_bundle: Any) -> str:
     """The card from what a bundle holds; its data's counts and description and the graph's precision are in the card alone."""
-    how = json.loads((bundle.folder / TRAINING_FILE).read_text(encoding="utf-8"))
     manifest = bundle.manifest
     return model_card(
         taxonomy=bundle.taxonomy,
@@ -29,10 +27,8 @@ def card_of_facts(bundle: Bundle, **not_in_the_bundle: Any) -> str:
         name=manifest.name,
         version=manifest.version,
         data_digest=manifest.data_digest,
-        base=f"{how['base']} (intfloat/multilingual-e5-small, 4-bit)" if how["base"] == DEFAULT_BASE else how["base"],
-        settings=SimpleNamespace(**how),
+        how=how or how_trained(bundle),
         blinded=reads_blinded(manifest.format),
-        started_from=how.get(STARTED_FROM),
         git_commit=manifest.git_commit,
         **not_in_the_bundle,
     )
@@ -60,3 +56,41 @@ def test_the_released_card_is_what_its_facts_give() -> None:
     counts = {split: int(found[i]) for i, split in enumerate(("train", "validation", "test"), start=1)}
     expected = card_of_facts(bundle, counts=counts, data_description=found[4], precision=precision[1])
     assert bundle.card == expected
+
+
+ELSEWHERE = {"file": "march.jsonl", "sha256": "eeee", "share": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {RECALIBRATED: "signaal 1 (bundle 12)"},
+            ["The weights are those of signaal 1 (bundle 12); what follows is how they were"],
+        ),
+        (
+            {AVERAGED: ["signaal A (bundle 12)", "signaal B (bundle 34)"], DIFFERS: {"seed": [17, 23]}},
+            ["the mean of those of signaal A (bundle 12) and signaal B (bundle 34), whose trainings differ in seed (17 and 23)"],
+        ),
+        (
+            {AVERAGED: ["A", "B"], DIFFERS: {"data": [[ELSEWHERE], [ELSEWHERE, ELSEWHERE | {"share": 1.0}]]}},
+            [
+                "Trained on `march.jsonl` × 0.5 (SHA-256 `eeee`) or `march.jsonl` × 0.5 (SHA-256 `eeee`), `march.jsonl` (SHA-256",
+                "(each of the averaged bundles on one of these). Calibrated on the 2 validation texts and measured on the 3",
+                "the mean of those of A and B; what follows is true of each.",
+            ],
+        ),
+        ({"data": None}, ["Trained on data that the bundle does not name. Calibrated on the 2 validation texts"]),
+    ],
+)
+def test_a_card_tells_training_from_calibration(changes: dict[str, Any], said: list[str]) -> None:
+    bundle = open_bundle(RELEASED)
+    alone = {name: value for name, value in how_trained(bundle).items() if name not in (AVERAGED, DIFFERS)}
+    known = {"counts": {"train": 1, "validation": 2, "test": 3}, "data_description": "Authored.", "precision": "fp32"}
+    card = card_of_facts(bundle, how={**alone, **changes}, **known)
+    for words in said:
+        assert words in card
+    elsewhere = "Trained on" in said[0]
+    assert ("whether training saw some of their scenarios is not known here" in card) == elsewhere
+    assert ("On test texts whose scenarios no training saw" in card) != elsewhere
+    assert ("1 training, 2 validation and 3 test texts" in card) != elsewhere

@@ -9,11 +9,13 @@ from mlflow.tracking import MlflowClient
 
 from models.base import sha256_of
 from models.bundle import open_bundle
+from models.example import read_examples, write_examples
 from models.runtime import Scorer
 from tests.conftest import STEPS, SmallRun
 from training.cli import main
 from training.configuration import load_settings
 from training.errors import TrainingError
+from training.provenance import RECALIBRATED, bundle_is_trained_on, read_how
 from training.settings import TrainingSettings
 from training.tracking import start_run
 
@@ -123,6 +125,25 @@ def test_recalibrating_keeps_the_weights_and_fits_the_rest_anew(
     assert new.weights_digest == old.weights_digest
     assert new.calibration == old.calibration, "the same data gives the same fit"
     assert (new.identity.version, new.identity.run_id == old.identity.run_id) == ("again", False)
+
+
+def test_recalibrated_on_other_data_a_bundle_still_says_what_it_was_trained_on(
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", small_run.settings.mlflow_tracking_uri)
+    monkeypatch.chdir(small_run.folder)
+    old, here, shorter = small_run.result.bundle, tmp_path / "here.jsonl", list(read_examples(small_run.data))[::2]
+    write_examples([e for e in shorter if e.split != "train" or e.lang == "en"], here)
+    assert call(monkeypatch, "recalibrate", str(old.folder), "--data", str(here), "--output", str(tmp_path)) == 0
+    (folder,) = tmp_path.glob("bundle-*")
+    new = open_bundle(folder)
+    assert read_how(folder) == {**read_how(old.folder), RECALIBRATED: str(old.identity)}
+    assert (new.manifest.data_digest, sha256_of(small_run.data)) == (sha256_of(here), old.manifest.data_digest)
+    assert (bundle_is_trained_on(new, sha256_of(here)), bundle_is_trained_on(new, sha256_of(small_run.data))) == (False, True)
+    assert f"Trained on `corpus.jsonl` (SHA-256 `{old.manifest.data_digest}`). Calibrated on" in new.card
+    assert f"The weights are those of {old.identity}" in new.card
+    assert not new.metrics["languages"]["nl"]["zero_shot"], "training saw Dutch, if these texts do not show it"
+    assert new.metrics["languages"]["uk"]["zero_shot"]
 
 
 def test_a_bundle_says_how_it_was_trained_and_with_which_data(small_run: SmallRun) -> None:

@@ -69,6 +69,16 @@ def test_a_share_weighs_between_an_absent_and_a_present_label(maker: WindowMaker
     assert weights.tolist() == [3.0, 2.0, 1.0]
 
 
+@pytest.mark.parametrize(("share", "weight"), [(None, 5.0), (0.0, 5.0), (0.25, 1.5), (0.5, 2.0)])
+def test_a_hard_negative_that_some_annotator_saw_weighs_as_its_share_does(
+    maker: WindowMaker, share: float | None, weight: float
+) -> None:
+    shares = None if share is None else {"coercion_grooming": share}
+    rows = rows_of([example(hard_negatives=["coercion_grooming"], shares=shares)], TAXONOMY, maker)
+    weights = WindowCollator(maker.pad_id, [3.0] * 17, hard_negative_weight=5.0)(rows)["label_weights"]
+    assert weights[0, LURE] == weight
+
+
 def test_the_loss_is_least_at_the_share(maker: WindowMaker, base_folder: Path) -> None:
     config = SignaalConfig(labels=list(TAXONOMY.label_ids), document_types=list(TAXONOMY.document_type_ids), evidence_weight=0)
     torch.manual_seed(0)

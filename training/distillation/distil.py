@@ -1,6 +1,5 @@
 """A whole distillation: from a bundle to a smaller one, evaluated, sealed and registered, and a table of both."""
 
-import json
 import logging
 import shutil
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from training.data import TrainingData, load_data
 from training.distillation.settings import DistillationSettings
 from training.distillation.student import new_student, picked_layers
 from training.distillation.teaching import teach
-from training.fitting import STARTED_FROM, TRAINING_FILE
 from training.measurement import open_contender, read_test_texts
+from training.provenance import how_of_run, write_how
 from training.run import RunResult, evaluated, registered
 from training.settings import DataSource, TrainingSettings
 from training.tracking import log_data, start_run
@@ -76,12 +75,10 @@ def distil(teacher: Bundle, settings: DistillationSettings, model_settings: Mode
         shutil.copyfile(teacher.folder / "taxonomy.yaml", folder / "taxonomy.yaml")
         layers = ", ".join(str(layer + 1) for layer in picked)
         how = {
-            **as_run.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"}),
-            "data": [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files],
-            STARTED_FROM: f"layers {layers} of {teacher.identity}, which also taught it",
+            **how_of_run(as_run, data, f"layers {layers} of {teacher.identity}, which also taught it"),
             "distillation": settings.model_dump(mode="json", exclude={"data", "output"}),
         }
-        (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
+        write_how(how, folder)
         smaller = BaseReference(name=base.name, tokenizer_sha256=base.tokenizer_sha256, layers=settings.layers)
         student = evaluated(
             folder,

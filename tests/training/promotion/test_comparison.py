@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,7 @@ def test_what_differs_is_seen_and_what_does_not_is_not(comparison: Comparison) -
 
 
 def test_the_report_stands_by_itself(comparison: Comparison, tmp_path: Path) -> None:
-    verdicts = [
-        {"gate": v.gate, "what": v.what, "a": v.a, "b": v.b, "limit": v.limit, "refusal": v.refusal}
-        for v in judge(comparison, load_gates())
-    ]
+    verdicts = [asdict(verdict) for verdict in judge(comparison, load_gates())]
     html = write_comparison(tmp_path, comparison.to_json(), verdicts).read_text()
     assert html.count("data:image/png;base64,") == 4
     assert not re.findall(r'(?:src|href)="(?!data:)', html)

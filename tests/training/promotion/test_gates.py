@@ -92,6 +92,12 @@ def figure(a: float, b: float, low: float, high: float, *, higher: bool = True) 
         (figure(0.05, 0.09, 0.01, 0.07, higher=False), {"may_worsen_by": 0.02, "in_doubt": "pass"}, True),
         (figure(0.09, 0.05, -0.07, -0.01, higher=False), {"may_worsen_by": 0.02, "in_doubt": "refuse"}, False),
         (figure(0.30, 0.11, -0.30, -0.10, higher=False), {"at_most": 0.10}, True),
+        (figure(0.30, 0.11, -0.30, -0.10, higher=False), {"at_most": 0.10, "or_champion": True}, False),
+        (figure(0.11, 0.11, 0.0, 0.0, higher=False), {"at_most": 0.10, "or_champion": True}, False),
+        (figure(0.11, 0.12, -0.02, 0.04, higher=False), {"at_most": 0.10, "or_champion": True}, True),
+        (figure(0.02, 0.05, 0.01, 0.05, higher=False), {"at_most": 0.10, "or_champion": True, "may_worsen_by": 0.02}, True),
+        (Difference(None, 0.11, None, None, None, False), {"at_most": 0.10, "or_champion": True}, True),
+        (Difference(0.20, None, None, None, None, False), {"at_most": 0.10, "or_champion": True}, True),
         (Difference(None, None, None, None, None, False), {"at_most": 0.10}, True),
         (Difference(None, None, None, None, None, False), {"may_worsen_by": 0.1, "in_doubt": "pass"}, True),
         (Difference(None, 0.5, None, None, None, False), {"may_worsen_by": 0.1, "in_doubt": "pass"}, False),
@@ -104,6 +110,24 @@ def test_what_shuts_a_gate(unchanged: Comparison, found: Difference, gate: dict[
     comparison = replace(unchanged, figures={**unchanged.figures, "false_alert_share": found})
     (verdict,) = judge(comparison, gates)
     assert bool(verdict.refusal) == refused
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "passed_by", "refusal"),
+    [
+        (0.131, 0.12, "0.120 is more than 0.1, but not worse than the champion's 0.131", None),
+        (0.131, 0.08, "0.080 is at most 0.1", None),
+        (0.08, 0.12, "", "0.120 is more than 0.1, and the champion's is 0.080"),
+    ],
+)
+def test_the_limit_or_the_champion_lets_a_figure_pass_and_it_is_said_which(
+    unchanged: Comparison, a: float, b: float, passed_by: str, refusal: str | None
+) -> None:
+    gates = Gates.model_validate(dict.fromkeys(Gates.model_fields) | {"false_alerts": {"at_most": 0.1, "or_champion": True}})
+    found = figure(a, b, b - a - 0.01, b - a + 0.01, higher=False)
+    (verdict,) = judge(replace(unchanged, figures={**unchanged.figures, "false_alert_share": found}), gates)
+    assert (verdict.passed_by, verdict.refusal) == (passed_by, refusal)
+    assert verdict.limit == "at most 0.1 or the champion"
 
 
 def test_what_no_test_text_shows_is_not_taken_on_trust(unchanged: Comparison) -> None:
@@ -131,6 +155,7 @@ def test_every_gate_is_in_the_file_with_a_comment_and_judges_something(unchanged
         (("macro_f1:", "makro_f1:"), "macro_f1: Field required"),
         (("in_doubt: refuse", "in_doubt: perhaps"), "macro_f1.in_doubt"),
         (("{may_worsen_by: 0.03, in_doubt: refuse}", "{}"), "needs may_worsen_by or at_most"),
+        (("in_doubt: refuse}", "or_champion: true}"), "macro_f1: Value error, or_champion needs at_most"),
         (("{may_worsen_by: 0.03, in_doubt: refuse}", "{may_worsen_by: 0.03"), "is not valid YAML"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -11,9 +12,10 @@ from models.registry import where
 from models.settings import ModelSettings
 from tests.training.promotion.conftest import BROKEN_LABEL, Workshop, with_label_broken
 from tests.training.test_run import call
-from training import comparison
-from training.champion import Kind, history
+from training import champion, comparison, promotion
+from training.champion import Kind, champion_now, history, move_champion
 from training.checks.indicator_check import Pair
+from training.comparison import Comparison
 from training.gates import PACKAGED_GATES
 
 REASON = "The desk needs it tonight; Ana looked at 50 ads."
@@ -160,17 +162,67 @@ def test_a_champion_that_cannot_be_opened_is_replaced_by_force_only(
     assert where(store) == f"models:/signaal/{int(broken) + 1}"
 
 
+def test_a_champion_that_came_while_it_was_compared_is_not_overwritten(
+    store: ModelSettings,
+    gates: Path,
+    data: Path,
+    workshop: Workshop,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    promoted: Callable[[Path], str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    promoted(workshop.make("first").folder)
+    promoted(workshop.make("second").folder)
+
+    def while_somebody_moves(*arguments: Any) -> Comparison:
+        found = comparison.compare(*arguments)
+        move_champion("1", Kind.PROMOTED, "theirs", store, instead_of="2")
+        return found
+
+    monkeypatch.setattr(promotion, "compare", while_somebody_moves)
+    mine = workshop.make("mine")
+    assert call(monkeypatch, "promote", str(mine.folder), "--data", str(data), "--gates", str(gates)) == 2
+    assert "the champion was 2, now it is 1" in " ".join(capsys.readouterr().err.split())
+    assert where(store) == "models:/signaal/1"
+    assert history(store)[-1].reason == "theirs"
+    client = MlflowClient(store.mlflow_tracking_uri, store.mlflow_tracking_uri)
+    assert "promoted_at" not in client.get_model_version("signaal", "3").tags
+
+
+def test_of_a_promotion_that_ended_before_the_alias_moved_everybody_can_see_what_it_was(
+    store: ModelSettings, workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def end(version: str, settings: ModelSettings) -> None:
+        raise SystemExit(9)
+
+    monkeypatch.setattr(champion, "set_alias", end)
+    folder = str(workshop.make("interrupted").folder)
+    assert call(monkeypatch, "promote", folder, "--data", "/nowhere", "--force", "--reason", REASON) == 9
+    assert where(store) == "released"
+    client = MlflowClient(store.mlflow_tracking_uri, store.mlflow_tracking_uri)
+    tags = client.get_model_version("signaal", "1").tags
+    assert tags["forced_because"] == REASON
+    assert "not judged" in tags["gates"]
+    assert "promoted_at" not in tags
+    assert call(monkeypatch, "models") == 0
+    out = " ".join(capsys.readouterr().err.split())
+    assert "champion: released" in out
+    assert f"forced released → version 1: {REASON} (interrupted: nobody wrote down its end)" in out
+
+
 @pytest.fixture
 def promoted(store: ModelSettings) -> Callable[[Path], str]:
     """Registers a bundle and makes it the champion, no question asked."""
-    from training.champion import move_champion
     from training.measurement import open_contender
     from training.promotion import _mlflow_run, _register
 
     def do(folder: Path) -> str:
         with _mlflow_run("test", store):
             version = _register(open_contender(str(folder), store, "fp32"), store)
-        move_champion(version, Kind.PROMOTED, "", store)
+        move_champion(version, Kind.PROMOTED, "", store, instead_of=champion_now(store))
         return version
 
     return do

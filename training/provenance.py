@@ -1,0 +1,104 @@
+"""How a bundle's weights came to be: its ``training.json``, written by whoever trains, carried along by whoever goes on from the
+bundle without training (``signaal-train recalibrate``), and told by the model card.
+
+Its keys are the settings that decided the weights, the data by digest instead of by place, and::
+
+    languages     that training saw
+    started_from  the bundle whose weights training started from, if any
+    recalibrated  the bundle whose weights these are as they were, if any; all the rest is said of that one
+    averaged      the bundles whose weights these are the mean of, if any; all the rest is said of the first of them, but
+    differs       has every setting in which they differ: its values in their order
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.bundle import Bundle
+from models.errors import BundleError
+from training.data import DataFile, TrainingData, digest_of
+from training.settings import TrainingSettings
+
+TRAINING_FILE = "training.json"
+LANGUAGES = "languages"
+STARTED_FROM = "started_from"
+RECALIBRATED = "recalibrated"
+AVERAGED = "averaged"
+DIFFERS = "differs"
+
+How = dict[str, Any]
+"""What the file holds."""
+
+
+def how_of_run(settings: TrainingSettings, data: TrainingData, started_from: str | None) -> How:
+    """Of weights that were trained."""
+    return {
+        **settings.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"}),
+        "data": [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files],
+        LANGUAGES: sorted(data.languages),
+        **({STARTED_FROM: started_from} if started_from else {}),
+    }
+
+
+def how_of_mean(bundles: Sequence[Bundle]) -> How:
+    """Of the mean of the weights of several bundles, or of one bundle's weights as they are.
+
+    Raises:
+        BundleError: a bundle does not say how it was trained.
+    """
+    hows = [how_trained(bundle) for bundle in bundles]
+    if len(bundles) == 1:
+        return {**hows[0], RECALIBRATED: str(bundles[0].identity)}
+    names = dict.fromkeys(name for how in hows for name in how if name != "version")
+    values = {name: [how.get(name) for how in hows] for name in names}
+    differs = {name: of_each for name, of_each in values.items() if any(value != of_each[0] for value in of_each)}
+    first = {name: value for name, value in hows[0].items() if name not in (RECALIBRATED, AVERAGED, DIFFERS)}
+    return {**first, AVERAGED: [str(bundle.identity) for bundle in bundles], **({DIFFERS: differs} if differs else {})}
+
+
+def how_trained(bundle: Bundle) -> How:
+    """What a bundle says.
+
+    Raises:
+        BundleError: it does not say how it was trained.
+    """
+    return read_how(bundle.folder)
+
+
+def read_how(folder: Path) -> How:
+    """What a bundle's folder says, finished or not; errors as ``how_trained``."""
+    try:
+        found: How = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{folder} has no {TRAINING_FILE}: it does not say how it was trained.") from error
+    return found
+
+
+def write_how(how: How, folder: Path) -> None:
+    """Into a bundle's folder."""
+    (folder / TRAINING_FILE).write_text(json.dumps(how, indent=1), encoding="utf-8")
+
+
+def training_data(how: How) -> list[list[DataFile]]:
+    """The files that each of the trainings saw, each set once; empty where the bundle does not say (until 0.4.0)."""
+    each = how.get(DIFFERS, {}).get("data", [how.get("data")])
+    sets = [tuple(DataFile(Path(file["file"]), file["sha256"], file["share"]) for file in files) for files in each if files]
+    return [list(files) for files in dict.fromkeys(sets)]
+
+
+def is_trained_on(how: How, data_digest: str) -> bool:
+    """Whether training saw the data with this digest (``TrainingData.digest``) and no other: then its test split was unseen."""
+    return [digest_of(files) for files in training_data(how)] == [data_digest]
+
+
+def bundle_is_trained_on(bundle: Bundle, data_digest: str) -> bool:
+    """The same of a bundle; of one that does not say, the data of its figures count."""
+    how = how_trained(bundle) if TRAINING_FILE in bundle.manifest.files else {}
+    return is_trained_on(how, data_digest) if training_data(how) else bundle.manifest.data_digest == data_digest
+
+
+def trained_languages(how: How) -> frozenset[str] | None:
+    """The languages that training saw; None where the bundle does not say."""
+    each = how.get(DIFFERS, {}).get(LANGUAGES, [how.get(LANGUAGES)])
+    return None if None in each else frozenset(language for languages in each for language in languages)
