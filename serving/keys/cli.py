@@ -21,7 +21,14 @@ KeyId = Annotated[str, typer.Argument(help="The id of the key: the part between 
 @keys_app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, or what for; for your own list.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it may be used for; give it again for another.")],
+    scope: Annotated[
+        list[Scope],
+        typer.Option(
+            help="What it may be used for; give it again for another. score: scores, and facts about the models. "
+            "feedback: to send what reviewers found. metrics: /metrics alone, for Prometheus. "
+            "admin: /metrics, and what has no scope of its own."
+        ),
+    ],
     expires: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day on which it is good no more (UTC).")
     ] = None,
