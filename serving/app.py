@@ -42,6 +42,7 @@ from serving.logs import log_loop_error
 from serving.metrics import Metrics
 from serving.origins import allow_origins
 from serving.problems import (
+    BROKEN,
     BUSY,
     INVALID,
     NOT_JSON,
@@ -50,9 +51,10 @@ from serving.problems import (
     TOO_LARGE,
     TOO_SLOW,
     WRONG_MEDIA_TYPE,
+    ProblemError,
     add_problem_handlers,
 )
-from serving.readiness import check_works
+from serving.readiness import check_works, fatal_trouble
 from serving.request_entry import note_scored
 from serving.schemas import ScoreRequest
 from serving.settings import ServingSettings
@@ -254,9 +256,18 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
             ),
         )
 
-    @app.get("/healthz", operation_id="getHealth", summary="Whether the process lives", tags=["health"])
+    @app.get(
+        "/healthz",
+        operation_id="getHealth",
+        summary="Whether the process lives",
+        tags=["health"],
+        responses=problems(BROKEN),
+    )
     async def healthz() -> HealthAnswer:
-        """200 while the process lives; `model` is null until one is loaded."""
+        """200 while the process lives; `model` is null until one is loaded. 503 when only a new start helps: a thread that scores
+        with the champion has ended, or has been at one batch for too long."""
+        if fleet.model is not None and (trouble := fatal_trouble(fleet.pick().line)):
+            raise ProblemError(BROKEN, trouble, headers={"Retry-After": str(settings.retry_after_seconds)})
         return HealthAnswer(status="ok", model=fleet.model)
 
     @app.get(

@@ -206,7 +206,7 @@ class Fleet:
                 return served
         scorer = self._source.open_at(place)
         limits = self._settings.max_waiting_ads, self._settings.max_wait_seconds
-        line = ScoringLine(scorer, *limits, self._observe(scorer))
+        line = ScoringLine(scorer, *limits, self._observe(scorer), self._settings.stuck_seconds)
         return Served(place, line, time.time())
 
     def _swap(self, alias: str, new: Served | None) -> None:

@@ -61,6 +61,7 @@ KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key was used b
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many ads in a minute")
 QUOTA_USED_UP = Kind("quota-used-up", 429, "The quota of the day is used up")
 UNEXPECTED = Kind("unexpected", 500, "Something went wrong in the service")
+BROKEN = Kind("broken", 503, "The service must be started again")
 BUSY = Kind("busy", 503, "Too many requests wait already")
 KEYS_UNAVAILABLE = Kind("keys-unavailable", 503, "Keys cannot be checked")
 NOT_READY = Kind("not-ready", 503, "The model is not ready")

@@ -64,6 +64,13 @@ class ServingSettings(BaseSettings):
         "Retry-After at once. A caller may ask for less: Prefer: wait=5.",
     )
     retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says while the model is being loaded.")
+    stuck_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="How long a batch may run before /healthz says 503, so that the service is started again. Not much "
+        "shorter: a batch takes a second, but on a machine that is slow, or shared with others, many times that; and a "
+        "start loses what waits.",
+    )
     drain_seconds: float = Field(
         default=5,
         ge=0,

@@ -103,6 +103,8 @@ def test_ports_and_paths_agree_with_the_image_and_the_application() -> None:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert SERVER[probe]["httpGet"]["port"] == "http"
         assert SERVER[probe]["httpGet"]["path"] in addresses
+    # Not /readyz: a server whose batches fail for a while must be left alone, not started again.
+    assert SERVER["livenessProbe"]["httpGet"]["path"] == "/healthz"
     (home,) = re.findall(r"^WORKDIR (.*)$", stage("machine"), re.MULTILINE)
     mounts = {mount["name"]: mount["mountPath"] for mount in SERVER["volumeMounts"]}
     assert mounts["data"] == home
