@@ -29,6 +29,7 @@ from serving.body import pick_or_refuse, read_score_request
 from serving.caller import patience_of, unless_left
 from serving.contract import PREFER, SCORE_BODY, STREAM_BODY, complete_contract, problems
 from serving.envelope import Envelope
+from serving.feedback.backlog import BacklogMetrics
 from serving.feedback.outbox import Outbox
 from serving.feedback.route import add_feedback
 from serving.fleet import Fleet, Source
@@ -99,8 +100,9 @@ def create_app(
     metrics, tracing, stopping = Metrics(), tracing or Tracing(), threading.Event()
     observe = functools.partial(LineObserver, metrics=metrics, tracing=tracing)
     fleet = Fleet(source, settings, on_load_failure, observe)
-    metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
     outbox = Outbox(settings.feedback_dir)
+    metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
+    metrics.registry.register(BacklogMetrics(outbox))
     keys = KeyStore(settings.database_url.get_secret_value()) if settings.wants_keys else None
 
     @asynccontextmanager

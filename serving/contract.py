@@ -110,6 +110,8 @@ PARAMETER = {
     "example": "crawler-7-000123",
 }
 RETIRED = ("Deprecation", "Sunset")
+LIMITED = frozenset({"scoring", "feedback"})
+"""Tags of the operations that count against the limits of a key."""
 
 
 def problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
@@ -188,8 +190,8 @@ def _say_key(path: str, operation: dict[str, Any], *, demanded: bool) -> None:
     operation["security"] = [{"key": [wanted]}] if demanded else [{"key": [wanted]}, {}]
     if not demanded:
         return
-    responses, is_scoring = operation["responses"], "scoring" in operation["tags"]
-    kinds = (NO_VALID_KEY, MISSING_SCOPE, KEYS_UNAVAILABLE, *((TOO_MANY_REQUESTS, QUOTA_USED_UP) if is_scoring else ()))
+    responses, is_limited = operation["responses"], bool(LIMITED & set(operation["tags"]))
+    kinds = (NO_VALID_KEY, MISSING_SCOPE, KEYS_UNAVAILABLE, *((TOO_MANY_REQUESTS, QUOTA_USED_UP) if is_limited else ()))
     for status, answer in problems(*kinds).items():
         known = responses.setdefault(str(status), answer)
         if known is not answer:  # another reason for the same status
@@ -197,8 +199,8 @@ def _say_key(path: str, operation: dict[str, Any], *, demanded: bool) -> None:
             known["content"][MEDIA_TYPE]["examples"] |= answer["content"][MEDIA_TYPE]["examples"]
     for status in ("401", "403"):
         responses[status]["headers"] = _headers(*CHALLENGE)
-    if is_scoring:
-        for status in ("200", "429"):
+    if is_limited:
+        for status in responses.keys() & {"200", "202", "429"}:
             responses[status]["headers"] = {**responses[status].get("headers", {}), **_headers(*LIMITS)}
 
 

@@ -35,14 +35,17 @@ def rules() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def live(eager_scorer: Scorer, scorer: Scorer) -> Exposition:
+def live(eager_scorer: Scorer, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Exposition:
     """The metrics of an application that has done a bit of everything."""
     e = eager_scorer
     profiled = Scorer(e.runner, e.taxonomy, e.calibration, e.identity, metrics=e.metrics, profile=scorer.profile)
-    with TestClient(create_app(only(lambda: profiled), ServingSettings())) as client:
+    settings = ServingSettings(feedback_dir=tmp_path_factory.mktemp("live") / "feedback")
+    with TestClient(create_app(only(lambda: profiled), settings)) as client:
         wait_until_ready(client)
         client.post("/v1/score", json={"ads": [{"id": "a", "text": "Je paspoort blijft hier."}]})
         client.post("/v1/score", json={"ads": []})
+        found = {"items": [{"id": "a", "labels": {"debt_or_fees": "present"}}]}
+        client.post("/v1/feedback", json=found, headers={"Idempotency-Key": "1"})
         return Exposition(client)
 
 

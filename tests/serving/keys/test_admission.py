@@ -154,8 +154,11 @@ def test_the_openapi_document_says_which_scope_each_operation_wants(keyed: OpenK
                 assert {"keys-unavailable", "stopping"} <= set(unavailable), "all reasons for the status"
             else:
                 assert (operation["security"], told) == ([{"key": [wanted]}, {}], set())
+    if demanded:
+        sent = document["paths"]["/v1/feedback"]["post"]["responses"]
+        assert all({"RateLimit", "RateLimit-Policy"} <= set(sent[status]["headers"]) for status in ("202", "429"))
     limited = {path for path, methods in document["paths"].items() if "429" in str(methods)}
-    assert limited == ({"/v1/score", "/v1/score/stream"} if demanded else set())
+    assert limited == ({"/v1/score", "/v1/score/stream", "/v1/feedback"} if demanded else set())
 
 
 def test_no_other_origin_may_call_unless_it_is_named(keyed: OpenKeyed) -> None:
