@@ -21,6 +21,7 @@ from serving.answers import (
     ModelAnswer,
     ModelOut,
     ModelsAnswer,
+    ReadyAnswer,
     ResultOut,
     ScoreAnswer,
     ShadowOut,
@@ -239,11 +240,12 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
     async def models() -> ModelsAnswer:
         """Each with its aliases and, when it is retired, when it goes. A request may name any of them."""
         fleet.pick()
-        shadow = fleet.shadow
+        shadow = fleet.shadow.found
         return ModelsAnswer(
             models=fleet.in_service(),
             shadow=ShadowOut(
-                share=shadow.share,
+                share=fleet.shadow.share,
+                ads=shadow.ads,
                 left_out=shadow.left_out,
                 differences={
                     label: DifferenceOut(
@@ -279,10 +281,10 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
         tags=["health"],
         responses=not_ready,
     )
-    async def readyz() -> HealthAnswer:
+    async def readyz() -> ReadyAnswer:
         """200 when requests can be answered, else 503 with `Retry-After`."""
         await check_works(fleet.pick().line)
-        return HealthAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity))
+        return ReadyAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity), notes=fleet.notes)
 
 
 def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
