@@ -35,6 +35,7 @@ from serving.feedback.outbox import Outbox
 from serving.feedback.route import add_feedback
 from serving.fleet import Fleet, Source
 from serving.fleet_metrics import FleetMetrics
+from serving.hosts import check_hosts
 from serving.keys.admission import admit
 from serving.keys.allowance import spending
 from serving.keys.guard import Guard
@@ -134,6 +135,7 @@ def create_app(
     app.state.stopping = stopping
     app.state.guard = None if keys is None else Guard(keys)
     allow_origins(app, settings.cors_origins)
+    check_hosts(app, settings)
     app.add_middleware(Envelope, metrics=metrics, tracing=tracing)
     add_problem_handlers(app)
     _add_scoring(app, fleet)

@@ -20,6 +20,7 @@ from serving.problem_document import MEDIA_TYPE, LineProblem, Problem
 from serving.problems import (
     INVALID,
     KEYS_UNAVAILABLE,
+    MISDIRECTED,
     MISSING_SCOPE,
     NO_VALID_KEY,
     QUOTA_USED_UP,
@@ -165,6 +166,8 @@ def _complete(document: dict[str, Any], settings: ServingSettings) -> None:
         if "HTTPValidationError" in str(responses.get("422")):  # FastAPI's own form of an error is not used here
             responses["422"] = problems(INVALID)[422]
         responses.update({str(status): answer for status, answer in problems(UNEXPECTED).items()})
+        if not settings.wants_keys:
+            responses.update({str(status): answer for status, answer in problems(MISDIRECTED).items()})
         _say_key(path, operation, demanded=settings.wants_keys)
         operation.setdefault("parameters", []).append(REQUEST_ID)
         for answer in responses.values():

@@ -55,6 +55,7 @@ WRONG_METHOD = Kind("method-not-allowed", 405, "This address does not take that 
 TOO_SLOW = Kind("too-slow", 408, "The body came too slowly")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 WRONG_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is not sent as JSON")
+MISDIRECTED = Kind("misdirected-request", 421, "The request is for another host")
 INVALID = Kind("invalid-request", 422, "The request does not fit the contract")
 UNSCORABLE = Kind("invalid-line", 422, "The line cannot be scored")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key was used before, for something else")
