@@ -61,8 +61,9 @@ class ShadowOut(BaseModel):
     """What shadow scoring has found since champion or challenger last changed."""
 
     share: float = Field(description="Share of the requests that the challenger reads, too.")
-    left_out: int = Field(description="Ads that were drawn and not scored, because the challenger was busy.")
-    differences: dict[str, DifferenceOut]
+    ads: int = Field(description="Ads that both have scored.")
+    left_out: int = Field(description="Ads that were drawn and not scored, because the challenger was busy or failed.")
+    differences: dict[str, DifferenceOut] = Field(description="By indicator and counter-indicator.")
 
 
 class ModelsAnswer(BaseModel):
@@ -223,7 +224,15 @@ class ModelAnswer(BaseModel):
 
 
 class HealthAnswer(BaseModel):
-    """The answer to GET /healthz and /readyz; ``model`` is null until one is loaded."""
+    """The answer to GET /healthz; ``model`` is null until one is loaded."""
 
     status: Literal["ok", "ready"]
     model: ModelOut | None
+
+
+class ReadyAnswer(HealthAnswer):
+    """The answer to GET /readyz."""
+
+    notes: list[str] = Field(
+        description="What the settings ask for and is not so, although scoring works, such as a challenger that is not there."
+    )

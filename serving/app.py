@@ -21,6 +21,7 @@ from serving.answers import (
     ModelAnswer,
     ModelOut,
     ModelsAnswer,
+    ReadyAnswer,
     ResultOut,
     ScoreAnswer,
     ShadowOut,
@@ -29,10 +30,12 @@ from serving.body import pick_or_refuse, read_score_request
 from serving.caller import patience_of, unless_left
 from serving.contract import PREFER, SCORE_BODY, STREAM_BODY, complete_contract, problems
 from serving.envelope import Envelope
+from serving.feedback.backlog import BacklogMetrics
 from serving.feedback.outbox import Outbox
 from serving.feedback.route import add_feedback
 from serving.fleet import Fleet, Source
 from serving.fleet_metrics import FleetMetrics
+from serving.hosts import check_hosts
 from serving.keys.admission import admit
 from serving.keys.allowance import spending
 from serving.keys.guard import Guard
@@ -42,6 +45,7 @@ from serving.logs import log_loop_error
 from serving.metrics import Metrics
 from serving.origins import allow_origins
 from serving.problems import (
+    BROKEN,
     BUSY,
     INVALID,
     NOT_JSON,
@@ -50,9 +54,10 @@ from serving.problems import (
     TOO_LARGE,
     TOO_SLOW,
     WRONG_MEDIA_TYPE,
+    ProblemError,
     add_problem_handlers,
 )
-from serving.readiness import check_works
+from serving.readiness import check_works, fatal_trouble
 from serving.request_entry import note_scored
 from serving.schemas import ScoreRequest
 from serving.settings import ServingSettings
@@ -97,8 +102,9 @@ def create_app(
     metrics, tracing, stopping = Metrics(), tracing or Tracing(), threading.Event()
     observe = functools.partial(LineObserver, metrics=metrics, tracing=tracing)
     fleet = Fleet(source, settings, on_load_failure, observe)
-    metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
     outbox = Outbox(settings.feedback_dir)
+    metrics.registry.register(FleetMetrics(fleet, stopping, metrics))
+    metrics.registry.register(BacklogMetrics(outbox))
     keys = KeyStore(settings.database_url.get_secret_value()) if settings.wants_keys else None
 
     @asynccontextmanager
@@ -129,6 +135,7 @@ def create_app(
     app.state.stopping = stopping
     app.state.guard = None if keys is None else Guard(keys)
     allow_origins(app, settings.cors_origins)
+    check_hosts(app, settings)
     app.add_middleware(Envelope, metrics=metrics, tracing=tracing)
     add_problem_handlers(app)
     _add_scoring(app, fleet)
@@ -235,11 +242,12 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
     async def models() -> ModelsAnswer:
         """Each with its aliases and, when it is retired, when it goes. A request may name any of them."""
         fleet.pick()
-        shadow = fleet.shadow
+        shadow = fleet.shadow.found
         return ModelsAnswer(
             models=fleet.in_service(),
             shadow=ShadowOut(
-                share=shadow.share,
+                share=fleet.shadow.share,
+                ads=shadow.ads,
                 left_out=shadow.left_out,
                 differences={
                     label: DifferenceOut(
@@ -254,9 +262,18 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
             ),
         )
 
-    @app.get("/healthz", operation_id="getHealth", summary="Whether the process lives", tags=["health"])
+    @app.get(
+        "/healthz",
+        operation_id="getHealth",
+        summary="Whether the process lives",
+        tags=["health"],
+        responses=problems(BROKEN),
+    )
     async def healthz() -> HealthAnswer:
-        """200 while the process lives; `model` is null until one is loaded."""
+        """200 while the process lives; `model` is null until one is loaded. 503 when only a new start helps: a thread that scores
+        with the champion has ended, or has been at one batch for too long."""
+        if fleet.model is not None and (trouble := fatal_trouble(fleet.pick().line)):
+            raise ProblemError(BROKEN, trouble, headers={"Retry-After": str(settings.retry_after_seconds)})
         return HealthAnswer(status="ok", model=fleet.model)
 
     @app.get(
@@ -266,10 +283,10 @@ def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
         tags=["health"],
         responses=not_ready,
     )
-    async def readyz() -> HealthAnswer:
+    async def readyz() -> ReadyAnswer:
         """200 when requests can be answered, else 503 with `Retry-After`."""
         await check_works(fleet.pick().line)
-        return HealthAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity))
+        return ReadyAnswer(status="ready", model=ModelOut.of(fleet.scorer.identity), notes=fleet.notes)
 
 
 def _add_metrics(app: FastAPI, metrics: Metrics) -> None:

@@ -20,6 +20,7 @@ from serving.problem_document import MEDIA_TYPE, LineProblem, Problem
 from serving.problems import (
     INVALID,
     KEYS_UNAVAILABLE,
+    MISDIRECTED,
     MISSING_SCOPE,
     NO_VALID_KEY,
     QUOTA_USED_UP,
@@ -110,6 +111,8 @@ PARAMETER = {
     "example": "crawler-7-000123",
 }
 RETIRED = ("Deprecation", "Sunset")
+LIMITED = frozenset({"scoring", "feedback"})
+"""Tags of the operations that count against the limits of a key."""
 
 
 def problems(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
@@ -163,6 +166,8 @@ def _complete(document: dict[str, Any], settings: ServingSettings) -> None:
         if "HTTPValidationError" in str(responses.get("422")):  # FastAPI's own form of an error is not used here
             responses["422"] = problems(INVALID)[422]
         responses.update({str(status): answer for status, answer in problems(UNEXPECTED).items()})
+        if not settings.wants_keys:
+            responses.update({str(status): answer for status, answer in problems(MISDIRECTED).items()})
         _say_key(path, operation, demanded=settings.wants_keys)
         operation.setdefault("parameters", []).append(REQUEST_ID)
         for answer in responses.values():
@@ -188,8 +193,8 @@ def _say_key(path: str, operation: dict[str, Any], *, demanded: bool) -> None:
     operation["security"] = [{"key": [wanted]}] if demanded else [{"key": [wanted]}, {}]
     if not demanded:
         return
-    responses, is_scoring = operation["responses"], "scoring" in operation["tags"]
-    kinds = (NO_VALID_KEY, MISSING_SCOPE, KEYS_UNAVAILABLE, *((TOO_MANY_REQUESTS, QUOTA_USED_UP) if is_scoring else ()))
+    responses, is_limited = operation["responses"], bool(LIMITED & set(operation["tags"]))
+    kinds = (NO_VALID_KEY, MISSING_SCOPE, KEYS_UNAVAILABLE, *((TOO_MANY_REQUESTS, QUOTA_USED_UP) if is_limited else ()))
     for status, answer in problems(*kinds).items():
         known = responses.setdefault(str(status), answer)
         if known is not answer:  # another reason for the same status
@@ -197,8 +202,8 @@ def _say_key(path: str, operation: dict[str, Any], *, demanded: bool) -> None:
             known["content"][MEDIA_TYPE]["examples"] |= answer["content"][MEDIA_TYPE]["examples"]
     for status in ("401", "403"):
         responses[status]["headers"] = _headers(*CHALLENGE)
-    if is_scoring:
-        for status in ("200", "429"):
+    if is_limited:
+        for status in responses.keys() & {"200", "202", "429"}:
             responses[status]["headers"] = {**responses[status].get("headers", {}), **_headers(*LIMITS)}
 
 

@@ -86,6 +86,9 @@ class Fleet:
         self._by_alias: dict[str, Served] = {}
         self._retired: list[Served] = []
         self._complaints: dict[str, str] = {}
+        self._has_looked = False
+        """Whether the registry was asked for every alias."""
+        self._told: list[str] = []
         self.has_failed = False
         self._stopping = threading.Event()
         self.shadow = Shadow(settings.shadow_share)
@@ -137,6 +140,32 @@ class Fleet:
         there = ", ".join(sorted({*by_alias, *(s.scorer.identity.version for s in (*by_alias.values(), *self._retired))}))
         raise UnknownModelError(f"No such model is in service; there are: {there}. GET /v1/models tells more.")
 
+    @property
+    def pair(self) -> tuple[Served, Served] | None:
+        """Champion and challenger, for shadow scoring; None when there are no two that differ."""
+        champion, challenger = self._by_alias.get(CHAMPION), self._by_alias.get(CHALLENGER)
+        if champion is None or challenger is None or champion.model.bundle_digest == challenger.model.bundle_digest:
+            return None
+        return champion, challenger
+
+    @property
+    def notes(self) -> list[str]:
+        """What the settings ask for and is not so, although scoring works; nothing before the first look at every alias."""
+        failed = list(self._complaints)  # at once: another thread may be adding one
+        return [*(f"The model of {alias} could not be loaded; the service's log says why." for alias in failed), *self._unmet()]
+
+    def _unmet(self) -> list[str]:
+        if not self._has_looked:
+            return []
+        aliases, by_alias = self._settings.models.split(","), self._by_alias
+        missing = [alias for alias in aliases if alias not in by_alias and alias not in self._complaints]
+        unmet = [f"No model is called {alias}, which SIGNAAL_SERVE_MODELS names." for alias in missing]
+        if CHALLENGER in by_alias and self.pair is None:
+            unmet.append("The challenger is the same model as the champion, so there is nothing to compare.")
+        if self.shadow.share > 0 and CHALLENGER not in aliases:
+            unmet.append("SIGNAAL_SERVE_SHADOW_SHARE is set, but SIGNAAL_SERVE_MODELS names no challenger: nothing is compared.")
+        return unmet
+
     def notices(self, served: Served) -> dict[str, str]:
         """Headers for callers who are answered by a retired model: ``Deprecation`` (RFC 9745) and ``Sunset`` (RFC 8594)."""
         if served.retired is None:
@@ -173,9 +202,8 @@ class Fleet:
                 if self._stopping.is_set():
                     raise
                 continue  # another took its place in this moment
-            challenger = self._by_alias.get(CHALLENGER)
-            if challenger is not None and challenger is not served and served is self._by_alias.get(CHAMPION):
-                self.shadow.consider(challenger.line, texts, languages, labels, scores)
+            if (pair := self.pair) is not None and served is pair[0]:
+                self.shadow.consider(pair[1].line, texts, languages, labels, scores)
             return served.model, scores
 
     def _watch(self) -> None:
@@ -185,6 +213,8 @@ class Fleet:
             if self.has_failed:
                 return
             self._dismiss()
+            self._has_looked = True
+            self._tell()
             if self._stopping.wait(self._settings.models_poll_seconds):
                 return
 
@@ -206,7 +236,7 @@ class Fleet:
                 return served
         scorer = self._source.open_at(place)
         limits = self._settings.max_waiting_ads, self._settings.max_wait_seconds
-        line = ScoringLine(scorer, *limits, self._observe(scorer))
+        line = ScoringLine(scorer, *limits, self._observe(scorer), self._settings.stuck_seconds)
         return Served(place, line, time.time())
 
     def _swap(self, alias: str, new: Served | None) -> None:
@@ -229,6 +259,14 @@ class Fleet:
         for served in [served for served in self._retired if served.retired is not None and served.retired <= over]:
             self._retired = [other for other in self._retired if other is not served]
             served.line.stop()
+
+    def _tell(self) -> None:
+        """Log what is not as it was asked for, once while it lasts."""
+        unmet = self._unmet()
+        for note in unmet:
+            if note not in self._told:
+                log.warning("%s", note)
+        self._told = unmet
 
     def _complain(self, alias: str, error: Exception) -> None:
         """Say once what is wrong; what is in service stays."""

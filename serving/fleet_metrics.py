@@ -1,9 +1,9 @@
-"""Gauges that are read off the models in service when Prometheus asks: state, queue, drift."""
+"""Figures that are read off the models in service when Prometheus asks: state, queue, drift, shadow scoring."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.drift import Drift
@@ -23,17 +23,17 @@ STATES = ("loading", "ready", "broken", "failed", "stopping")
 
 
 class FleetMetrics(Collector):
-    """Reads the gauges of a fleet; also lets the series go of models that are no longer in it."""
+    """Reads the figures of a fleet; also lets the series go of models that are no longer in it."""
 
     def __init__(self, fleet: "Fleet", stopping: "Event", metrics: Metrics) -> None:
         self._fleet, self._stopping, self._metrics = fleet, stopping, metrics
 
-    def describe(self) -> list[GaugeMetricFamily]:
+    def describe(self) -> list[Metric]:
         """None, so that registering asks for nothing: before the first model there is little to tell."""
         return []
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """All gauges, as they are now."""
+    def collect(self) -> Iterator[Metric]:
+        """All figures, as they are now."""
         lines = self._fleet.lines
         self._metrics.keep_only({line.observer.model for line in lines})
         yield self._state()
@@ -41,9 +41,12 @@ class FleetMetrics(Collector):
         yield _gauge("signaal_queue_tokens", "Tokens that wait for the graph.", sum(line.waiting_tokens for line in lines))
         wait = max((line.expected_wait for line in lines), default=0)
         yield _gauge("signaal_expected_wait_seconds", "Time until what waits is through the graph, as estimated.", wait)
-        yield _models(lines)
-        yield _profiles(lines)
-        yield from _drifts(lines)
+        # Two versions in the registry may be one bundle; no series may be there twice.
+        models = list({line.observer.model: line for line in reversed(lines)}.values())
+        yield _models(models)
+        yield _profiles(models)
+        yield from _drifts(models)
+        yield from _shadow(self._fleet)
 
     def _state(self) -> GaugeMetricFamily:
         family = GaugeMetricFamily("signaal_state", "1 for the state that the service is in.", labels=["state"])
@@ -111,3 +114,33 @@ def _drifts(lines: list[ScoringLine]) -> Iterator[GaugeMetricFamily]:
             for code, share in one.languages.items():
                 languages.add_metric([model, source, code], share)
     yield from (ads, psi, unknown, emoji, length, languages)
+
+
+def _shadow(fleet: "Fleet") -> Iterator[Metric]:
+    """They begin anew when champion or challenger changes, and are not there while there are no two to compare."""
+    yield _gauge(
+        "signaal_shadow_share", "Share of the champion's requests that the challenger is to read, too.", fleet.shadow.share
+    )
+    if (pair := fleet.pair) is None:
+        return
+    found, of_pair = fleet.shadow.found, [served.line.observer.model for served in pair]
+    names = ["champion", "challenger"]
+    ads = CounterMetricFamily("signaal_shadow_ads", "Ads that both have scored.", labels=names)
+    left_out = CounterMetricFamily(
+        "signaal_shadow_left_out",
+        "Ads that were drawn and that the challenger did not score: it was busy, or failed.",
+        labels=names,
+    )
+    ads.add_metric(of_pair, found.ads)
+    left_out.add_metric(of_pair, found.left_out)
+    names = [*names, "indicator"]
+    compared = CounterMetricFamily("signaal_shadow_compared", "Ads in which both have scored an indicator.", labels=names)
+    shift = CounterMetricFamily("signaal_shadow_shift", "Sum of the absolute differences of probabilities.", labels=names)
+    changes = CounterMetricFamily("signaal_shadow_changes", "Ads with another status.", labels=[*names, "change"])
+    for label, one in list(found.differences.items()):  # a copy: requests go on meanwhile
+        compared.add_metric([*of_pair, label], one.ads)
+        shift.add_metric([*of_pair, label], one.sum_of_shifts)
+        changed = {"newly_present": one.newly_present, "no_longer_present": one.no_longer_present}
+        for change, count in {**changed, "other": one.other_status - sum(changed.values())}.items():
+            changes.add_metric([*of_pair, label, change], count)
+    yield from (ads, left_out, compared, shift, changes)

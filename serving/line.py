@@ -41,15 +41,23 @@ class ScoringLine:
         max_ads: how many ads may wait.
         max_seconds: how long a caller may have to wait for the turn, by the line's own estimate.
         observer: told what happens; one that nobody reads when None.
+        stuck_seconds: how long a thread may be at one batch (or at the reading or answering of one request).
 
     Raises:
         Exception: whatever the scorer raises on the probe text.
     """
 
-    def __init__(self, scorer: "Scorer", max_ads: int, max_seconds: float, observer: LineObserver | None = None) -> None:
+    def __init__(
+        self,
+        scorer: "Scorer",
+        max_ads: int,
+        max_seconds: float,
+        observer: LineObserver | None = None,
+        stuck_seconds: float = math.inf,
+    ) -> None:
         self.scorer = scorer
         self.observer = observer or LineObserver(scorer)
-        self.max_ads, self.max_seconds = max_ads, max_seconds
+        self.max_ads, self.max_seconds, self.stuck_seconds = max_ads, max_seconds, stuck_seconds
         self._tokens_per_second = _measured_speed(scorer)
         self._unread: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._windows = WindowQueue(scorer.runner.token_budget)
@@ -60,6 +68,8 @@ class ScoringLine:
         self.failed_batches = 0
         """How many batches of one window have failed since one worked; a larger one that fails is tried a window at a time."""
         self._lock = threading.Lock()
+        self._busy_since: dict[str, float | None] = dict.fromkeys(("read", "graph", "answer"))
+        """When each thread began what it is at, by ``time.monotonic``; None while it waits."""
         # Daemons: Ctrl-C must be able to end the process.
         self._threads = [
             threading.Thread(target=work, name=f"signaal-{name}", daemon=True)
@@ -113,9 +123,15 @@ class ScoringLine:
         return self._windows.tokens
 
     @property
-    def is_alive(self) -> bool:
-        """Whether all threads are at work; for ever False after one ended, by an error that nobody foresaw or by ``stop``."""
-        return all(thread.is_alive() for thread in self._threads)
+    def has_died(self) -> bool:
+        """Whether a thread has ended by an error that nobody foresaw, and not by ``stop``."""
+        return not self._stopped and not all(thread.is_alive() for thread in self._threads)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a thread has been at one piece of work for longer than ``stuck_seconds``."""
+        now = time.monotonic()
+        return any(since is not None and now - since > self.stuck_seconds for since in self._busy_since.values())
 
     @property
     def expected_wait(self) -> float:
@@ -139,7 +155,7 @@ class ScoringLine:
         with self._lock:
             if self._stopped:
                 raise LineStoppedError("The service is being stopped.")
-            if not self.is_alive:
+            if self.has_died:
                 raise NotReadyError("A thread of the scoring line has ended; the service must be started again.")
             waiting = sum(len(other.texts) for other in self._inside)
             if waiting and waiting + len(job.texts) > self.max_ads:
@@ -155,7 +171,7 @@ class ScoringLine:
         maker = self.scorer.runner.window_maker
         while (job := self._unread.get()) is not None:
             if not job.answer.done():
-                with _errors_go_to(job):
+                with self._busy("read"), _errors_go_to(job):
                     job.windows = maker.windows(job.texts)
                     job.read = time.monotonic()
                     self._windows.put(job)
@@ -179,7 +195,8 @@ class ScoringLine:
     def _forward(self, rows: list[Row]) -> None:
         began = time.perf_counter()
         try:
-            scores = self.scorer.runner.forward([row.window for row in rows])
+            with self._busy("graph"):
+                scores = self.scorer.runner.forward([row.window for row in rows])
         except Exception as error:
             self.observer.batch_failed()
             if len(rows) == 1:
@@ -199,7 +216,7 @@ class ScoringLine:
 
     def _answer(self) -> None:
         while (job := self._complete.get()) is not None:
-            with _errors_go_to(job):
+            with self._busy("answer"), _errors_go_to(job):
                 answers = [
                     self.scorer.answer(text, raw, language, labels=job.labels, evidence=job.evidence)
                     for text, raw, language in zip(job.texts, job.raw_scores(), job.languages, strict=True)
@@ -208,6 +225,14 @@ class ScoringLine:
                 self.observer.answered(job, answers)
                 if job.answer.set_running_or_notify_cancel():
                     job.answer.set_result(answers)
+
+    @contextmanager
+    def _busy(self, thread: str) -> Iterator[None]:
+        self._busy_since[thread] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since[thread] = None
 
 
 @contextmanager

@@ -40,6 +40,11 @@ class ServingSettings(BaseSettings):
         description="Database of keys and daily quotas: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE (needs "
         "signaal[postgres]).",
     )
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names beside localhost, 127.0.0.1 and [::1] that the server answers to when callers need no keys, with "
+        "commas and without ports, such as desk.example.org; a request for another name gets 421.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Origins whose pages may call the API from a browser, with commas, such as https://desk.example.org; none "
@@ -64,6 +69,13 @@ class ServingSettings(BaseSettings):
         "Retry-After at once. A caller may ask for less: Prefer: wait=5.",
     )
     retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says while the model is being loaded.")
+    stuck_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="How long a batch may run before /healthz says 503, so that the service is started again. Not much "
+        "shorter: a batch takes a second, but on a machine that is slow, or shared with others, many times that; and a "
+        "start loses what waits.",
+    )
     drain_seconds: float = Field(
         default=5,
         ge=0,
@@ -134,10 +146,20 @@ class ServingSettings(BaseSettings):
             raise PydanticCustomError("open_to_all", said, {"host": host})
         return auth
 
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _hosts(cls, given: object) -> object:
+        hosts = _listed(given.lower() if isinstance(given, str) else given)
+        for one in hosts if isinstance(hosts, list | tuple) else ():
+            if not re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", str(one)):
+                said = "a host is a name or an address, such as desk.example.org or [fd00::1], without a scheme, a port or *"
+                raise PydanticCustomError("not_a_host", said)
+        return hosts
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _origins(cls, given: object) -> object:
-        origins = [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
+        origins = _listed(given)
         for one in origins if isinstance(origins, list | tuple) else ():
             if not re.fullmatch(r"https?://[^/?#\s*]+", str(one)):
                 said = "an origin is a scheme and a host, such as https://desk.example.org, without a path or *"
@@ -148,6 +170,11 @@ class ServingSettings(BaseSettings):
     def wants_keys(self) -> bool:
         """Whether callers need a key."""
         return self.auth == "keys" or (self.auth is None and not is_loopback(self.host))
+
+
+def _listed(given: object) -> object:
+    """The parts between commas, when it is a text."""
+    return [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
 
 
 def is_loopback(host: str) -> bool:

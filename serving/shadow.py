@@ -43,23 +43,41 @@ class Difference:
         self.sum_of_shifts += abs(champion.probability - challenger.probability)
 
 
+@dataclass(slots=True)
+class Comparison:
+    """What was found of one champion and one challenger."""
+
+    ads: int = 0
+    """Ads that both scored."""
+    left_out: int = 0
+    """Ads that were drawn but not scored, because the challenger was busy or failed."""
+    differences: dict[str, Difference] = field(default_factory=dict)
+    """By label, counter-indicators too."""
+
+    def add(self, champion: "AdScore", challenger: "AdScore") -> None:
+        self.ads += 1
+        before = champion.indicators | champion.counter_indicators
+        after = challenger.indicators | challenger.counter_indicators
+        for label in before.keys() & after.keys():
+            self.differences.setdefault(label, Difference()).add(before[label], after[label])
+
+
 @dataclass
 class Shadow:
-    """What the comparison has found since one of the two models last changed.
+    """Asks the challenger.
 
     Args:
         share: of the requests, 0 to 1.
     """
 
     share: float
-    differences: dict[str, Difference] = field(default_factory=dict)
-    left_out: int = 0
-    """Ads that were drawn but not scored, because the challenger was busy or failed."""
+    found: Comparison = field(default_factory=Comparison)
+    """Since one of the two models last changed."""
     _task: "asyncio.Task[None] | None" = None
 
     def restart(self) -> None:
-        """Forget the counts: they were of another pair of models."""
-        self.differences, self.left_out = {}, 0
+        """Begin to count anew: what was counted was of another pair of models."""
+        self.found = Comparison()
 
     def consider(
         self,
@@ -73,26 +91,24 @@ class Shadow:
         if random.random() >= self.share:  # noqa: S311 a sample, not a secret
             return
         if self._task is not None and not self._task.done():
-            self.left_out += len(texts)
+            self.found.left_out += len(texts)
             return
-        counts = self.differences
-        self._task = asyncio.create_task(self._compare(challenger, texts, languages, labels, scores, counts))
+        self._task = asyncio.create_task(_compare(challenger, texts, languages, labels, scores, self.found))
 
-    async def _compare(
-        self,
-        challenger: ScoringLine,
-        texts: Sequence[str],
-        languages: Sequence[str | None],
-        labels: Collection[str] | None,
-        scores: "Sequence[AdScore]",
-        counts: dict[str, Difference],
-    ) -> None:
-        try:
-            others = await challenger.score(texts, languages, labels, evidence=False, patience=PATIENCE)
-        except Exception as error:  # the caller has the champion's answer; its error may hold a text
-            self.left_out += len(texts)
-            log.debug("Shadow scoring left out %d ads (%s).", len(texts), type(error).__name__)
-            return
-        for champion, other in zip(scores, others, strict=True):
-            for label in champion.indicators.keys() & other.indicators.keys():
-                counts.setdefault(label, Difference()).add(champion.indicators[label], other.indicators[label])
+
+async def _compare(
+    challenger: ScoringLine,
+    texts: Sequence[str],
+    languages: Sequence[str | None],
+    labels: Collection[str] | None,
+    scores: "Sequence[AdScore]",
+    found: Comparison,
+) -> None:
+    try:
+        others = await challenger.score(texts, languages, labels, evidence=False, patience=PATIENCE)
+    except Exception as error:  # the caller has the champion's answer; its error may hold a text
+        found.left_out += len(texts)
+        log.debug("Shadow scoring left out %d ads (%s).", len(texts), type(error).__name__)
+        return
+    for champion, other in zip(scores, others, strict=True):
+        found.add(champion, other)

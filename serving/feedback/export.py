@@ -1,11 +1,15 @@
 """Hands stored feedback to labelling: a file of its records, in order, each checked."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import OutboxError
+from serving.feedback.backlog import note_exported
 from serving.feedback.segments import stored_requests, sync_folder
+
+log = logging.getLogger("signaal.serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ def export(folder: Path, out: Path, after: int = 0) -> Exported:
         os.fsync(file.fileno())
     partial.replace(out)
     sync_folder(out.parent)
+    try:
+        note_exported(folder, last)
+    except OSError as error:  # a copy that may only be read; the export itself is done
+        log.warning("%s: what was exported could not be noted (%s).", folder, error.strerror)
     return Exported(count, first, last)
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from serving.errors import KeyReusedError, LineFullError, NotStoredError, OutboxError
+from serving.feedback.backlog import Backlog, exported
 from serving.feedback.record import Record, RequestPart
 from serving.feedback.schemas import FeedbackItem
 from serving.feedback.segments import stored_requests, sync_folder
@@ -82,6 +84,8 @@ class Outbox:
         self._changed = threading.Condition()
         self._receipts: dict[str, Receipt] = {}
         self._pending: dict[str, tuple[Submission, Future[Receipt]]] = {}
+        self._arrivals: deque[tuple[int, datetime]] = deque()
+        """The last record of each write, and when it came; without those that were seen to be exported."""
         self._waiting: list[Submission] = []
         self._waiting_items = 0
         self._writer: SegmentWriter | None = None
@@ -145,6 +149,18 @@ class Outbox:
             self._changed.notify()
             return future
 
+    def backlog(self) -> Backlog | None:
+        """What no export has taken yet; None while the folder is not taken."""
+        if self._writer is None:
+            return None
+        taken = exported(self._folder)
+        with self._changed:
+            while self._arrivals and self._arrivals[0][0] <= taken:
+                self._arrivals.popleft()
+            last_seq = self._arrivals[-1][0] if self._arrivals else taken
+            oldest = self._arrivals[0][1] if self._arrivals else None
+        return Backlog.of(self._folder, taken, last_seq, oldest)
+
     def close(self) -> None:
         """Store what waits, then let go of the folder."""
         with self._changed:
@@ -173,6 +189,7 @@ class Outbox:
             first, last = request[0].record, request[-1].record
             self._receipts[first.request.id] = Receipt(first.request.body, first.seq, last.seq)
             self._id, last_seq = first.outbox, last.seq
+            self._arrivals.append((last.seq, first.received_at))
         writer = SegmentWriter(self._folder, last_seq, self._segment_bytes)
         if cut := writer.cut():
             log.warning("%s: %d bytes of a write that was never acknowledged were cut off.", self._folder, cut)
@@ -221,6 +238,8 @@ class Outbox:
                 lines.append(record.line())
             receipts.append(Receipt(one.body_digest, first, synced + len(lines)))
         self._writer.append(lines)
+        with self._changed:
+            self._arrivals.append((self._writer.last_seq, now))
         return receipts
 
     def _settle(self, batch: list[Submission], outcome: list[Receipt] | Exception) -> None:

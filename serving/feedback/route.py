@@ -14,6 +14,7 @@ from serving.contract import problems
 from serving.errors import KeyReusedError, NotReadyError, NotStoredError, OutboxError
 from serving.feedback.outbox import RETRY_DISK, Outbox, Receipt, Submission
 from serving.feedback.schemas import KNOWN_FIELDS, MOST_SPANS, FeedbackLimits, FeedbackRequest
+from serving.keys.allowance import spending
 from serving.problem_document import FieldError
 from serving.problems import (
     INVALID,
@@ -60,9 +61,10 @@ def add_feedback(app: FastAPI, outbox: Outbox, settings: ServingSettings) -> Non
         ),
         openapi_extra=extra,
     )
-    async def feedback(submission: Annotated[Submission, Depends(read_submission)]) -> FeedbackAnswer:
+    async def feedback(request: Request, submission: Annotated[Submission, Depends(read_submission)]) -> FeedbackAnswer:
         """Stored for labelling, so that the next model learns from it. 202 means that it is on disk for good."""
-        receipt = await _stored(outbox, submission)
+        async with spending(request.state.allowance, len(submission.items)):
+            receipt = await _stored(outbox, submission)
         return FeedbackAnswer(accepted=receipt.last - receipt.first + 1, first=receipt.first, last=receipt.last)
 
 

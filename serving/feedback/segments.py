@@ -49,6 +49,16 @@ def segments_of(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
+def segments_after(folder: Path, after: int) -> list[Path]:
+    """All segments, in order, but those that end with the record ``after`` or before."""
+    paths = segments_of(folder)
+    return [
+        path
+        for path, following in itertools.zip_longest(paths, paths[1:])
+        if following is None or first_of(following) > after + 1
+    ]
+
+
 def sync_folder(folder: Path) -> None:
     """Make names that were given or taken in the folder last over a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -142,10 +152,8 @@ def stored_requests(folder: Path, after: int = 0) -> Iterator[list[StoredRecord]
     Raises:
         OutboxError: something that was stored for good is damaged or missing.
     """
-    paths = segments_of(folder)
+    paths = segments_after(folder, after)
     for path, following in itertools.zip_longest(paths, paths[1:]):
-        if following is not None and first_of(following) <= after + 1:
-            continue
         with opened(path) as reader:
             yield from reader.requests()
             reader.check_rest(may_be_torn=following is None)

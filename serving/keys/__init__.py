@@ -1,1 +1,1 @@
-"""Who may ask: API keys with scopes, and how many ads each key may have scored."""
+"""Who may ask: API keys with scopes, and how many ads each key may send."""

@@ -4,6 +4,7 @@ An address that is in no list here wants ``admin``: what somebody forgot to list
 """
 
 import re
+from collections.abc import Collection
 
 from fastapi import Request
 
@@ -21,7 +22,7 @@ SCOPES: dict[str, Scope] = {
     "/v1/model": Scope.SCORE,
     "/v1/models": Scope.SCORE,
     "/v1/feedback": Scope.FEEDBACK,
-    "/metrics": Scope.ADMIN,
+    "/metrics": Scope.METRICS,
 }
 
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
@@ -30,6 +31,11 @@ _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 def scope_of(path: str) -> Scope | None:
     """The scope that a route wants, by its path as declared; None when it is open to all."""
     return None if path in OPEN else SCOPES.get(path, Scope.ADMIN)
+
+
+def opens(scopes: Collection[str], wanted: Scope) -> bool:
+    """Whether a key of these scopes is let in. ``admin`` reads the figures, too; no other scope includes another."""
+    return wanted in scopes or (wanted is Scope.METRICS and Scope.ADMIN in scopes)
 
 
 async def admit(request: Request) -> None:
@@ -51,7 +57,7 @@ async def admit(request: Request) -> None:
     allowance = Allowance(guard, shown)
     key = await allowance.key()
     request.state.key_id = key.id
-    if wanted not in key.scopes:
+    if not opens(key.scopes, wanted):
         told = f'Bearer realm="signaal", error="insufficient_scope", scope="{wanted}"'
         raise ProblemError(MISSING_SCOPE, f"This needs the scope '{wanted}'.", headers={"WWW-Authenticate": told})
     request.state.allowance = allowance

@@ -1,4 +1,4 @@
-"""What one caller may still have scored. Made for each request, and asked for each line of a stream."""
+"""What one caller may still have scored, and send as feedback. Made for each request, and asked for each line of a stream."""
 
 import asyncio
 import math
@@ -47,7 +47,7 @@ class Allowance:
             while (bucket := self._guard.bucket_of(key)) is not None and (seconds := bucket.take(ads)) > 0:
                 if wait_until is None:
                     self._tell(MINUTE, bucket.remaining, seconds)
-                    detail = f"This key may have {bucket.per_minute} ads a minute scored; wait {math.ceil(seconds)} s for {ads}."
+                    detail = f"This key may send {bucket.per_minute} ads a minute; wait {math.ceil(seconds)} s for {ads}."
                     raise ProblemError(TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(math.ceil(seconds))})
                 if wait_until.is_set():
                     raise LineStoppedError("The service is being stopped.")
@@ -77,7 +77,7 @@ class Allowance:
         taken = await self._guard.ask(self._guard.store.take, key.id, now.date(), ads, key.ads_per_day)
         self._tell(DAY, left := max(0, key.ads_per_day - taken.used), rest)
         if not taken.ok:
-            detail = f"This key may have {key.ads_per_day} ads a day scored; until midnight UTC {left} are left, and not {ads}."
+            detail = f"This key may send {key.ads_per_day} ads a day; until midnight UTC {left} are left, and not {ads}."
             raise ProblemError(QUOTA_USED_UP, detail, headers={"Retry-After": str(rest)})
         try:
             yield
@@ -100,7 +100,7 @@ async def spending(allowance: Allowance | None, ads: int, wait_until: threading.
 
     Args:
         allowance: the caller's; None where no key is needed, and nothing is limited.
-        ads: how many are to be scored.
+        ads: how many are to be scored, or items of feedback to be stored.
         wait_until: wait in turn when it is too many for this minute, instead of failing, but no longer than until this is set.
 
     Raises:

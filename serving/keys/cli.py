@@ -21,12 +21,23 @@ KeyId = Annotated[str, typer.Argument(help="The id of the key: the part between 
 @keys_app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, or what for; for your own list.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it may be used for; give it again for another.")],
+    scope: Annotated[
+        list[Scope],
+        typer.Option(
+            help="What it may be used for; give it again for another. score: scores, and facts about the models. "
+            "feedback: to send what reviewers found. metrics: /metrics alone, for Prometheus. "
+            "admin: /metrics, and what has no scope of its own."
+        ),
+    ],
     expires: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day on which it is good no more (UTC).")
     ] = None,
-    ads_per_minute: Annotated[int | None, typer.Option(min=1, help="Most ads a minute [default: no limit].")] = None,
-    ads_per_day: Annotated[int | None, typer.Option(min=1, help="Most ads a day (UTC) [default: no limit].")] = None,
+    ads_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Most ads and items of feedback a minute [default: no limit].")
+    ] = None,
+    ads_per_day: Annotated[
+        int | None, typer.Option(min=1, help="Most ads and items of feedback a day (UTC) [default: no limit].")
+    ] = None,
 ) -> None:
     """Make a key. It is printed once, on standard output, and kept nowhere."""
     if not 1 <= len(name) <= 100 or not name.isprintable():

@@ -1,4 +1,4 @@
-"""How many ads a key may have scored: a minute (counted in this process) and a day (counted in the database).
+"""How many ads a key may send, to be scored or as feedback: a minute (counted in this process), a day (counted in the database).
 
 What an answer says of it follows draft-ietf-httpapi-ratelimit-headers-11, but that the unit is ``ads``: the draft knows
 requests and bytes, and neither would be true.

@@ -23,6 +23,7 @@ class Scope(StrEnum):
 
     SCORE = "score"
     FEEDBACK = "feedback"
+    METRICS = "metrics"
     ADMIN = "admin"
 
 

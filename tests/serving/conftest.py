@@ -21,6 +21,14 @@ from tests.conftest import SmallRun
 OpenClient = Callable[..., TestClient]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_host() -> Iterator[None]:
+    """``TestClient`` calls every server so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIGNAAL_SERVE_HOSTS", "testserver")
+        yield
+
+
 @pytest.fixture(scope="session")
 def eager_scorer(scorer: Scorer) -> Scorer:
     """The small scorer with thresholds so low that no label is ever absent: every label has evidence."""

@@ -130,7 +130,7 @@ def test_model_says_which_what_for_how_good_and_how_much(client: TestClient, eag
 
 def test_health_and_readiness_name_the_model(client: TestClient, eager_scorer: Scorer) -> None:
     assert client.get("/healthz").json() == {"status": "ok", "model": model_of(eager_scorer.identity)}
-    assert client.get("/readyz").json() == {"status": "ready", "model": model_of(eager_scorer.identity)}
+    assert client.get("/readyz").json() == {"status": "ready", "model": model_of(eager_scorer.identity), "notes": []}
 
 
 def test_while_the_model_loads_it_lives_but_is_not_ready(open_client: OpenClient, eager_scorer: Scorer) -> None:

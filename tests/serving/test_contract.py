@@ -65,9 +65,9 @@ def test_every_operation_tells_every_error_as_a_problem_document_and_names_the_r
             if status in {"429", "503"}:
                 assert "Retry-After" in answer["headers"], (name, status)
     score = document["paths"]["/v1/score"]["post"]["responses"]
-    assert set(score) == {"200", "400", "408", "413", "415", "422", "500", "503"}
+    assert set(score) == {"200", "400", "408", "413", "415", "421", "422", "500", "503"}
     stream = document["paths"]["/v1/score/stream"]["post"]["responses"]
-    assert set(stream) == {"200", "415", "422", "500", "503"}
+    assert set(stream) == {"200", "415", "421", "422", "500", "503"}
 
 
 def test_every_request_and_answer_has_an_example_that_fits_its_schema(document: Document) -> None:

@@ -19,6 +19,7 @@ from serving.errors import NotReadyError, UnknownModelError
 from serving.fleet import Fleet, Source
 from serving.settings import ServingSettings
 from tests.serving.conftest import Fussy, only, until, wait_until_ready
+from tests.serving.exposition import Exposition
 
 
 def test_before_it_is_ready_nothing_is_taken(eager_scorer: Scorer) -> None:
@@ -72,9 +73,9 @@ def version(scorer: Scorer, number: str) -> Scorer:
     return Scorer(scorer.runner, scorer.taxonomy, scorer.calibration, identity, metrics=scorer.metrics)
 
 
-def lower(scorer: Scorer, number: str) -> Scorer:
-    """A version whose probabilities are far lower."""
-    labels = {name: replace(one, bias=one.bias - 4) for name, one in scorer.calibration.labels.items()}
+def shifted(scorer: Scorer, number: str, by: float) -> Scorer:
+    """A version whose logits are all so much higher."""
+    labels = {name: replace(one, bias=one.bias + by) for name, one in scorer.calibration.labels.items()}
     other = version(scorer, number)
     other.calibration = replace(scorer.calibration, labels=labels)
     return other
@@ -101,7 +102,7 @@ class Shelf:
 
 @pytest.fixture
 def shelf(eager_scorer: Scorer) -> Shelf:
-    shelf = Shelf(one=version(eager_scorer, "1.0"), two=version(eager_scorer, "2.0"), low=lower(eager_scorer, "3.0"))
+    shelf = Shelf(one=version(eager_scorer, "1.0"), two=version(eager_scorer, "2.0"), low=shifted(eager_scorer, "3.0", -4))
     shelf.aliases["champion"] = "one"
     return shelf
 
@@ -115,7 +116,7 @@ def opened(shelf: Shelf) -> Iterator[Callable[..., TestClient]]:
     clients: list[TestClient] = []
 
     def start(**settings: Any) -> TestClient:
-        client = TestClient(create_app(shelf.source, ServingSettings(**SWIFT, **settings)))
+        client = TestClient(create_app(shelf.source, ServingSettings(**{**SWIFT, **settings})))
         client.__enter__()
         clients.append(client)
         wait_until_ready(client)
@@ -229,18 +230,98 @@ def test_the_challenger_reads_along_and_the_differences_are_counted(shelf: Shelf
     until(lambda: ask(client, model="challenger").status_code == 200)
     counted: dict[str, Any] = {}
     for _ in range(200):
-        answer = ask(client, indicators=["debt_or_fees", "minor_age_cue"]).json()
+        answer = ask(client, indicators=["debt_or_fees", "states_limits"]).json()
         assert answer["model"]["version"] == "1.0"
         shadow = client.get("/v1/models").json()["shadow"]
         counted = shadow["differences"]
         if counted and counted["debt_or_fees"]["ads"] >= 3:
             break
-    assert set(counted) == {"debt_or_fees", "minor_age_cue"}
+    assert set(counted) == {"debt_or_fees", "states_limits"}, "a counter-indicator as well"
+    assert shadow["ads"] == counted["debt_or_fees"]["ads"]
     fits = (shelf.models[place].calibration.labels["debt_or_fees"] for place in ("one", "low"))
     raw = shelf.models["one"].runner.run(["Your passport stays here."])[0]
     column = shelf.models["one"].taxonomy.label_ids.index("debt_or_fees")
     before, after = (fit.probability(float(raw.logits[column])) for fit in fits)
     assert counted["debt_or_fees"]["mean_shift"] == pytest.approx(before - after, abs=1e-4)
+
+
+def test_what_the_comparison_finds_is_in_the_metrics(
+    shelf: Shelf, opened: Callable[..., TestClient], eager_scorer: Scorer
+) -> None:
+    shelf.models["high"], shelf.aliases["champion"] = shifted(eager_scorer, "4.0", 20), "high"
+    client = opened(shadow_share=1.0)
+    nothing = Exposition(client)
+    assert nothing.value("signaal_shadow_share") == 1
+    assert "signaal_shadow_ads_total" not in nothing.names, "there is no challenger"
+    shelf.aliases["challenger"] = "low"
+    until(lambda: ask(client, model="challenger").status_code == 200)
+
+    def compared() -> Any:
+        return client.get("/v1/models").json()["shadow"]
+
+    until(lambda: ask(client).status_code == 200 and compared()["ads"] >= 3)
+    before, found, after = None, Exposition(client), compared()
+    while before != after:  # a comparison may still be under way
+        before, found, after = after, Exposition(client), compared()
+    assert found.value("signaal_shadow_ads_total", champion=name(shelf, "high"), challenger=name(shelf, "low")) == after["ads"]
+    assert found.value("signaal_shadow_left_out_total") == after["left_out"]
+    assert set(after["differences"]) == set(shelf.models["one"].taxonomy.label_ids)
+    for label, one in after["differences"].items():
+        assert found.value("signaal_shadow_compared_total", indicator=label) == one["ads"]
+        assert found.value("signaal_shadow_changes_total", indicator=label) == one["other_status"]
+        for change in ("newly_present", "no_longer_present"):
+            assert found.value("signaal_shadow_changes_total", indicator=label, change=change) == one[change]
+        assert found.value("signaal_shadow_shift_total", indicator=label) == pytest.approx(one["mean_shift"] * one["ads"])
+    assert found.value("signaal_shadow_changes_total", change="no_longer_present") > 0, "for the champion all are present"
+    shelf.aliases["challenger"] = "two"
+    until(lambda: ask(client, model="challenger").json()["model"]["version"] == "2.0")
+    (pair,) = Exposition(client).series("signaal_shadow_ads_total")
+    assert pair["challenger"] == name(shelf, "two"), "counted anew for another pair"
+
+
+def name(shelf: Shelf, place: str) -> str:
+    identity = shelf.models[place].identity
+    return f"{identity.version}@{identity.bundle_digest[:8]}"
+
+
+def notes(client: TestClient) -> list[str]:
+    said: list[str] = client.get("/readyz").json()["notes"]
+    return said
+
+
+NO_CHALLENGER = "No model is called challenger, which SIGNAAL_SERVE_MODELS names."
+SAME = "The challenger is the same model as the champion, so there is nothing to compare."
+
+
+def test_a_challenger_that_is_not_there_or_is_the_champion_is_said_and_logged_once(
+    shelf: Shelf, opened: Callable[..., TestClient], eager_scorer: Scorer, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf.models["same"] = version(eager_scorer, "1.0")
+    client = opened(shadow_share=1.0)
+    until(lambda: notes(client) == [NO_CHALLENGER])
+    for place in ("one", "same"):  # the same place, and the same bundle elsewhere
+        shelf.aliases["challenger"] = place
+        until(lambda: notes(client) == [SAME])
+    ask(client)
+    assert client.get("/v1/models").json()["shadow"]["ads"] == 0
+    assert "signaal_shadow_ads_total" not in Exposition(client).names
+    shelf.aliases["challenger"] = "low"
+    until(lambda: notes(client) == [])
+    for said in (NO_CHALLENGER, SAME):
+        assert caplog.text.count(said) == 1
+
+
+def test_a_challenger_that_is_broken_is_said_without_what_the_log_says(shelf: Shelf, opened: Callable[..., TestClient]) -> None:
+    shelf.aliases["challenger"] = "nowhere"
+    client = opened()
+    until(lambda: notes(client) == ["The model of challenger could not be loaded; the service's log says why."])
+    assert answering(client) == "1.0"
+
+
+def test_a_share_without_a_challenger_is_said(shelf: Shelf, opened: Callable[..., TestClient]) -> None:
+    client = opened(models="champion", shadow_share=0.5)
+    said = "SIGNAAL_SERVE_SHADOW_SHARE is set, but SIGNAAL_SERVE_MODELS names no challenger: nothing is compared."
+    until(lambda: notes(client) == [said])
 
 
 def test_without_a_share_the_challenger_is_never_asked(shelf: Shelf, opened: Callable[..., TestClient]) -> None:

@@ -168,9 +168,9 @@ WRONG_HTTP = {
     ),
     "garbage": (b"\x16\x03\x01" + SECRET.encode() * 10 + b"\r\n\r\n", {400}),
     "a head of 200 kB": (head(0, *(f"X-{i}: {'a' * 1000}" for i in range(200))), {400, 431}),
-    "a null byte in the address": (b"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", {400}),
-    "an address that is no UTF-8": (b"GET /%ff%00%fe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", {404}),
-    "a method of its own": (b"BREW /v1/score HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", {405}),
+    "a null byte in the address": (b"GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", {400}),
+    "an address that is no UTF-8": (b"GET /%ff%00%fe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {404}),
+    "a method of its own": (b"BREW /v1/score HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", {405}),
 }
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ from fastapi.testclient import TestClient
 
 from models.runtime import Scorer
 from serving.app import create_app
+from serving.fleet import Source
 from serving.settings import ServingSettings
-from tests.serving.conftest import only, wait_until_ready
+from tests.serving.conftest import wait_until_ready
 from tests.serving.exposition import Exposition
 
 ROOT = Path(__file__).parents[2]
@@ -35,14 +38,25 @@ def rules() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def live(eager_scorer: Scorer, scorer: Scorer) -> Exposition:
+def live(eager_scorer: Scorer, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Exposition:
     """The metrics of an application that has done a bit of everything."""
     e = eager_scorer
     profiled = Scorer(e.runner, e.taxonomy, e.calibration, e.identity, metrics=e.metrics, profile=scorer.profile)
-    with TestClient(create_app(only(lambda: profiled), ServingSettings())) as client:
+    other = Scorer(e.runner, e.taxonomy, e.calibration, replace(e.identity, bundle_digest="f" * 64), metrics=e.metrics)
+    source = Source({"champion": "one", "challenger": "other"}.get, {"one": profiled, "other": other}.__getitem__)
+    feedback = tmp_path_factory.mktemp("live") / "feedback"
+    settings = ServingSettings(feedback_dir=feedback, models="champion,challenger", shadow_share=1)
+    with TestClient(create_app(source, settings)) as client:
         wait_until_ready(client)
         client.post("/v1/score", json={"ads": [{"id": "a", "text": "Je paspoort blijft hier."}]})
         client.post("/v1/score", json={"ads": []})
+        found = {"items": [{"id": "a", "labels": {"debt_or_fees": "present"}}]}
+        client.post("/v1/feedback", json=found, headers={"Idempotency-Key": "1"})
+        for _ in range(600):
+            if client.get("/v1/models").json()["shadow"]["ads"]:
+                break
+            client.post("/v1/score", json={"ads": [{"id": "a", "text": "Je paspoort blijft hier."}]})
+            time.sleep(0.05)
         return Exposition(client)
 
 

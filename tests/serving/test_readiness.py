@@ -1,6 +1,8 @@
 """Ready means that scoring works now."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +16,14 @@ from tests.serving.exposition import Exposition
 OpenClient = Callable[..., TestClient]
 
 SECRET = "geheimtekst"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("not after 30 seconds")
 
 
 def ask(client: TestClient, text: str = "An ad.") -> int:
@@ -71,7 +81,7 @@ def test_a_text_that_fails_now_and_then_is_no_outage(open_client: OpenClient, ga
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_when_a_thread_of_the_line_has_died_it_is_not_ready_and_nobody_waits_for_ever(
+def test_when_a_thread_of_the_line_has_died_it_is_not_ready_wants_a_new_start_and_nobody_waits_for_ever(
     open_client: OpenClient, gated_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = open_client(lambda: gated_scorer)
@@ -89,8 +99,50 @@ def test_when_a_thread_of_the_line_has_died_it_is_not_ready_and_nobody_waits_for
         assert answer.status_code == 503
         assert answer.json()["type"] == "urn:signaal:problem:not-ready"
         assert "must be started again" in answer.json()["detail"]
+    lives = client.get("/healthz")
+    assert lives.status_code == 503
+    assert lives.json()["type"] == "urn:signaal:problem:broken"
+    assert lives.json()["detail"] == "A thread of the scoring line has ended; the service must be started again."
+    assert int(lives.headers["retry-after"]) > 0
     assert Exposition(client).value("signaal_state", state="broken") == 1
     line._complete.put(None)  # in the dead thread's place, so that the next one ends
+
+
+def test_when_a_batch_hangs_it_wants_a_new_start_until_the_batch_ends_after_all(
+    open_client: OpenClient, gated_scorer: Scorer, gated: GatedRunner
+) -> None:
+    client = open_client(lambda: gated_scorer, stuck_seconds=0.3)
+    gated.shut()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, client)
+        assert gated.inside.wait(30)
+        until(lambda: client.get("/healthz").status_code == 503)
+        for path, slug in (("/healthz", "broken"), ("/readyz", "not-ready")):
+            problem = client.get(path).json()
+            assert problem["type"] == f"urn:signaal:problem:{slug}"
+            assert "at one batch for more than 0.3 s; the service must be started again" in problem["detail"]
+        assert Exposition(client).value("signaal_state", state="broken") == 1
+        gated.gate.set()
+        assert asked.result(30) == 200
+    assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
+
+
+def test_a_batch_that_takes_its_time_is_no_trouble(open_client: OpenClient, gated_scorer: Scorer, gated: GatedRunner) -> None:
+    client = open_client(lambda: gated_scorer, stuck_seconds=30)
+    gated.shut()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, client)
+        assert gated.inside.wait(30)
+        assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
+        gated.gate.set()
+        assert asked.result(30) == 200
+
+
+def test_a_line_that_was_told_to_stop_has_not_died(open_client: OpenClient, eager_scorer: Scorer) -> None:
+    client = open_client(lambda: eager_scorer)
+    client.app.state.stopping.set()  # type: ignore[attr-defined]
+    client.app.state.fleet.stop()  # type: ignore[attr-defined]
+    assert client.get("/healthz").status_code == 200
 
 
 def test_while_it_is_being_stopped_nothing_new_is_taken(open_client: OpenClient, eager_scorer: Scorer) -> None:

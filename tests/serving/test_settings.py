@@ -57,5 +57,14 @@ def test_origins_are_named_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> 
             load_settings()
 
 
+def test_hosts_are_names_without_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNAAL_SERVE_HOSTS", "Desk.example.org, [fd00::1]")
+    assert load_settings().hosts == ("desk.example.org", "[fd00::1]")
+    for wrong in ("*", "*.example.org", "https://desk.example.org", "desk.example.org:443", "desk.example.org/x", "::1"):
+        monkeypatch.setenv("SIGNAAL_SERVE_HOSTS", wrong)
+        with pytest.raises(SettingsError, match=r"^SIGNAAL_SERVE_HOSTS: a host is"):
+            load_settings()
+
+
 def test_the_address_of_the_database_is_not_shown_with_the_settings() -> None:
     assert "geheim" not in repr(load_settings(database_url="postgresql://desk:geheim@db/keys"))

@@ -20,8 +20,14 @@ from tests.serving.conftest import until
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from serving.cli import main; main()", "api", "--port", "0"]
 SECRET = "geheimtekst"
-STREAM_HEAD = (
-    b"POST /v1/score/stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM_HEAD = b"\r\n".join(
+    (
+        b"POST /v1/score/stream HTTP/1.1",
+        b"Host: localhost",
+        b"Content-Type: application/x-ndjson",
+        b"Transfer-Encoding: chunked",
+        b"\r\n",
+    )
 )
 
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from models.settings import ModelSettings
+from serving.keys.store import Scope
 from serving.settings import PREFIX
-from tests.serving.deploy.files import DEPLOY, SETTINGS, documents, image_environment, stage
+from tests.serving.deploy.files import DEPLOY, ROOT, SETTINGS, documents, image_environment, stage
 
 COMPOSE: dict[str, Any] = documents(DEPLOY / "compose.yaml")[0]
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+METRICS_KEY = "signaal_metrics_key"
+"""The secret that is not made beforehand: a running server makes keys."""
 
 
 def test_it_fits_the_schema_of_compose_files() -> None:
@@ -74,6 +77,15 @@ def test_ports_and_paths_agree_with_the_images() -> None:
     assert scraped["static_configs"] == [{"targets": [f"signaal:{port}"]}]
 
 
+def test_prometheus_alone_has_the_key_that_it_asks_with() -> None:
+    (scraped,) = documents(DEPLOY / "compose" / "prometheus.yml")[0]["scrape_configs"]
+    assert scraped["authorization"] == {"credentials_file": f"/run/secrets/{METRICS_KEY}"}
+    assert [name for name, one in SERVICES.items() if METRICS_KEY in one.get("secrets", [])] == ["prometheus"]
+    made = f"keys create prometheus --scope {Scope.METRICS} > serving/deploy/secrets/{METRICS_KEY}\n"
+    assert made in (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert COMPOSE["secrets"][METRICS_KEY] == {"file": f"./secrets/{METRICS_KEY}"}
+
+
 def test_the_scorer_has_as_many_threads_as_cores() -> None:
     service = SERVICES["signaal"]
     assert service["environment"]["SIGNAAL_THREADS"] == service["deploy"]["resources"]["limits"]["cpus"]
@@ -98,7 +110,7 @@ def test_the_secrets_are_made_once_and_kept_from_others(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     make = [DEPLOY / "compose" / "make-secrets.sh", folder]
     subprocess.run(make, check=True, timeout=30)
-    assert {path.name for path in folder.iterdir()} == set(COMPOSE["secrets"])
+    assert {path.name for path in folder.iterdir()} == set(COMPOSE["secrets"]) - {METRICS_KEY}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     found = {path.name: path.read_text() for path in folder.iterdir()}
     for service, address in (("signaal", "signaal_serve_database_url"), ("mlflow", "mlflow_backend_store_uri")):

@@ -10,8 +10,9 @@ import yaml
 
 from serving.app import create_app
 from serving.cli import GRACE_SECONDS
+from serving.keys.store import Scope
 from serving.settings import ServingSettings
-from tests.serving.deploy.files import DEPLOY, KUBERNETES, SETTINGS, USER, documents, image_environment, stage
+from tests.serving.deploy.files import DEPLOY, KUBERNETES, ROOT, SETTINGS, USER, documents, image_environment, stage
 
 VERSIONS = ["1.30", kubernetes_validate.__version__.rpartition(".")[0]]
 """The oldest that the files are for, and the newest whose schemas there are."""
@@ -102,6 +103,8 @@ def test_ports_and_paths_agree_with_the_image_and_the_application() -> None:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert SERVER[probe]["httpGet"]["port"] == "http"
         assert SERVER[probe]["httpGet"]["path"] in addresses
+    # Not /readyz: a server whose batches fail for a while must be left alone, not started again.
+    assert SERVER["livenessProbe"]["httpGet"]["path"] == "/healthz"
     (home,) = re.findall(r"^WORKDIR (.*)$", stage("machine"), re.MULTILINE)
     mounts = {mount["name"]: mount["mountPath"] for mount in SERVER["volumeMounts"]}
     assert mounts["data"] == home
@@ -143,6 +146,16 @@ def test_everything_selects_the_servers() -> None:
     assert "replicas" not in STATEFULSET["spec"]  # or each apply would undo what the autoscaler did
     wanted = documents(KUBERNETES / "monitoring" / "servicemonitor.yaml")[0]["spec"]["selector"]["matchLabels"]
     assert [name for name, one in services.items() if wanted.items() <= one["metadata"]["labels"].items()] == ["signaal-servers"]
+
+
+def test_prometheus_asks_with_a_key_from_a_secret_of_its_own() -> None:
+    (endpoint,) = documents(KUBERNETES / "monitoring" / "servicemonitor.yaml")[0]["spec"]["endpoints"]
+    secret = endpoint["authorization"]["credentials"]
+    assert set(secret) == {"name", "key"}
+    assert secret["name"] != documents(KUBERNETES / "secret.example.yaml")[0]["metadata"]["name"]
+    made = f"keys create prometheus --scope {Scope.METRICS} | tr -d '\\n' | kubectl -n signaal create secret generic"
+    steps = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert f"{made} {secret['name']} --from-file={secret['key']}=/dev/stdin\n" in steps
 
 
 def test_a_server_has_the_time_that_it_takes_to_stop() -> None:

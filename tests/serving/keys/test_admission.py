@@ -50,13 +50,21 @@ def test_every_route_is_open_or_wants_its_scope_and_no_other_will_do(keyed: Open
         assert without.json()["type"] == "urn:signaal:problem:no-valid-key"
         for scope in Scope:
             answer = client.request(method, path, headers=bearer(tokens[scope]))
-            if scope == wanted:
+            if scope == wanted or (scope, wanted) == (Scope.ADMIN, Scope.METRICS):
                 assert answer.status_code in (200, 400, 415), path  # the latter: it was let in, and had brought nothing
             else:
                 assert answer.status_code == 403, path
                 assert answer.json()["type"] == "urn:signaal:problem:missing-scope"
                 assert answer.json()["detail"] == f"This needs the scope '{wanted}'."
                 assert f'error="insufficient_scope", scope="{wanted}"' in answer.headers["www-authenticate"]
+
+
+def test_a_key_for_the_figures_opens_them_and_no_other_address_that_wants_a_key(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    client = keyed()
+    _, token = sqlite_store.create("prometheus", {Scope.METRICS})
+    answers = {path: client.request(method, path, headers=bearer(token)) for method, path in routes_of(client.app)}  # type: ignore[arg-type]
+    assert {path for path, one in answers.items() if one.status_code != 403} == {*OPEN, "/metrics"}
+    assert "signaal_state" in answers["/metrics"].text
 
 
 def test_an_address_that_nobody_listed_wants_the_scope_admin(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
@@ -67,7 +75,7 @@ def test_an_address_that_nobody_listed_wants_the_scope_admin(keyed: OpenKeyed, s
         return "in"
 
     assert client.get("/v1/forgotten").status_code == 401
-    for scope, status in ((Scope.SCORE, 403), (Scope.FEEDBACK, 403), (Scope.ADMIN, 200)):
+    for scope, status in ((Scope.SCORE, 403), (Scope.FEEDBACK, 403), (Scope.METRICS, 403), (Scope.ADMIN, 200)):
         _, token = sqlite_store.create("desk", {scope})
         assert client.get("/v1/forgotten", headers=bearer(token)).status_code == status
 
@@ -146,8 +154,11 @@ def test_the_openapi_document_says_which_scope_each_operation_wants(keyed: OpenK
                 assert {"keys-unavailable", "stopping"} <= set(unavailable), "all reasons for the status"
             else:
                 assert (operation["security"], told) == ([{"key": [wanted]}, {}], set())
+    if demanded:
+        sent = document["paths"]["/v1/feedback"]["post"]["responses"]
+        assert all({"RateLimit", "RateLimit-Policy"} <= set(sent[status]["headers"]) for status in ("202", "429"))
     limited = {path for path, methods in document["paths"].items() if "429" in str(methods)}
-    assert limited == ({"/v1/score", "/v1/score/stream"} if demanded else set())
+    assert limited == ({"/v1/score", "/v1/score/stream", "/v1/feedback"} if demanded else set())
 
 
 def test_no_other_origin_may_call_unless_it_is_named(keyed: OpenKeyed) -> None:

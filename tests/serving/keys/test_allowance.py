@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from serving.keys import guard as guard_module
 from serving.keys.allowance import Allowance, spending
 from serving.keys.store import KeyStore, Scope
 from tests.serving.conftest import Fussy, GatedRunner
+from tests.serving.feedback.conftest import records
 from tests.serving.keys.conftest import bearer, shown
 
 OpenKeyed = Callable[..., TestClient]
@@ -71,7 +73,7 @@ def test_each_ad_counts_and_too_many_a_minute_are_told_when_to_come_back(keyed: 
 
 
 def test_a_days_quota_is_refused_whole_and_told_until_midnight(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
-    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=1000, ads_per_day=10)
+    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=20, ads_per_day=10)
     client = keyed()
     assert '"ads-per-day";r=2;t=' in ask(client, token, 8).headers["ratelimit"]
     refused = ask(client, token, 3)
@@ -80,7 +82,7 @@ def test_a_days_quota_is_refused_whole_and_told_until_midnight(keyed: OpenKeyed,
     assert "2 are left" in refused.json()["detail"]
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
     assert '"ads-per-day";r=2;t=' in refused.headers["ratelimit"]
-    assert '"ads-per-minute";r=992;' in refused.headers["ratelimit"], "what was refused costs nothing"
+    assert '"ads-per-minute";r=12;' in refused.headers["ratelimit"], "what was refused costs nothing"
     assert ask(client, token, 2).status_code == 200
     assert today_used(sqlite_store, made.id) == 10
 
@@ -92,7 +94,7 @@ def test_a_quota_holds_when_the_server_starts_again(keyed: OpenKeyed, sqlite_sto
     assert ask(keyed(), token, 2).status_code == 200
 
 
-def test_only_scoring_is_limited(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+def test_facts_cost_nothing(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
     made, token = sqlite_store.create("desk", SCORE, ads_per_minute=1, ads_per_day=1)
     client = keyed()
     for _ in range(3):
@@ -102,6 +104,45 @@ def test_only_scoring_is_limited(keyed: OpenKeyed, sqlite_store: KeyStore) -> No
         assert '"ads-per-day";q=1' in answer.headers["ratelimit-policy"]
     assert client.post("/v1/score", json={"ads": []}, headers=bearer(token)).status_code == 422
     assert today_used(sqlite_store, made.id) == 0
+
+
+def send(client: TestClient, token: str, items: int, key: str = "k1", status: str = "present") -> httpx.Response:
+    body = {"items": [{"id": str(i), "labels": {"debt_or_fees": status}} for i in range(items)]}
+    answer: httpx.Response = client.post("/v1/feedback", json=body, headers={"Idempotency-Key": key, **bearer(token)})
+    return answer
+
+
+def test_feedback_counts_by_its_items_against_the_same_limits_as_scoring(
+    keyed: OpenKeyed, sqlite_store: KeyStore, tmp_path: Path
+) -> None:
+    made, token = sqlite_store.create("desk", {Scope.SCORE, Scope.FEEDBACK}, ads_per_minute=12, ads_per_day=30)
+    client = keyed(feedback_dir=tmp_path / "feedback")
+    assert ask(client, token, 4).status_code == 200
+    first = send(client, token, 6)
+    assert first.status_code == 202
+    assert '"ads-per-minute";r=2;t=' in first.headers["ratelimit"]
+    assert '"ads-per-day";r=20;t=' in first.headers["ratelimit"]
+    refused = send(client, token, 6, "k2")
+    assert (refused.status_code, refused.json()["type"]) == (429, "urn:signaal:problem:too-many-requests")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["detail"].startswith("This key may send 12 ads a minute;")
+    assert today_used(sqlite_store, made.id) == 10
+    assert len(records(tmp_path / "feedback")) == 6, "what was refused is not stored"
+
+
+def test_feedback_beyond_the_day_is_refused_whole(keyed: OpenKeyed, sqlite_store: KeyStore, tmp_path: Path) -> None:
+    _, token = sqlite_store.create("desk", {Scope.FEEDBACK}, ads_per_day=5)
+    client = keyed(feedback_dir=tmp_path / "feedback")
+    assert send(client, token, 6).json()["type"] == "urn:signaal:problem:quota-used-up"
+    assert send(client, token, 5).status_code == 202
+
+
+def test_feedback_that_is_not_stored_is_given_back(keyed: OpenKeyed, sqlite_store: KeyStore, tmp_path: Path) -> None:
+    made, token = sqlite_store.create("desk", {Scope.FEEDBACK}, ads_per_day=100)
+    client = keyed(feedback_dir=tmp_path / "feedback")
+    assert send(client, token, 3).status_code == 202
+    assert send(client, token, 3, status="absent").status_code == 422, "another body under the same key"
+    assert today_used(sqlite_store, made.id) == 3
 
 
 def test_what_was_not_scored_is_given_back(
