@@ -54,6 +54,21 @@ class ServingSettings(BaseSettings):
         ge=1024,
         description="Largest request body. The default holds 64 ads of 20,000 characters, each escaped as \\uXXXX.",
     )
+    max_body_seconds: float = Field(
+        default=120, gt=0, description="How long a request's body may take to come, from first to last."
+    )
+    max_bodies_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of bodies that are held at once, of all requests together, each until it is answered; a request "
+        "beyond that gets 503 and Retry-After. Of a stream the lines count that are not answered; it waits for room instead.",
+    )
+    max_requests: int = Field(
+        default=1024,
+        ge=1,
+        description="Requests under way at once, streams too; one beyond that gets 503 and Retry-After, unless it asks for "
+        "/healthz, /readyz or /metrics.",
+    )
     max_waiting_ads: int = Field(
         default=1024, ge=1, description="Ads that may wait at once; a request beyond that gets 503 and Retry-After."
     )
@@ -63,7 +78,9 @@ class ServingSettings(BaseSettings):
         description="Longest wait for the turn, by the server's own estimate; a request that would wait longer gets 503 and "
         "Retry-After at once. A caller may ask for less: Prefer: wait=5.",
     )
-    retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says while the model is being loaded.")
+    retry_after_seconds: int = Field(
+        default=5, ge=1, description="What Retry-After says while the model is being loaded, or too much is under way."
+    )
     drain_seconds: float = Field(
         default=5,
         ge=0,
@@ -133,6 +150,13 @@ class ServingSettings(BaseSettings):
             said = "{host} can be reached by other machines, so callers need keys; 'off' is for loopback only"
             raise PydanticCustomError("open_to_all", said, {"host": host})
         return auth
+
+    @field_validator("max_bodies_bytes")
+    @classmethod
+    def _room_for_one(cls, size: int, info: ValidationInfo) -> int:
+        if size < (one := info.data.get("max_body_bytes", 0)):
+            raise PydanticCustomError("no_room_for_one", "the largest body has {one} bytes and must fit", {"one": one})
+        return size
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from serving.fleet import Fleet
 from serving.schemas import Limits
 from serving.settings import ServingSettings
 from serving.stream import ScoreStream, StreamOptions, numbered_lines
+from serving.under_way import Bodies, Holding
 from tests.serving.conftest import Fussy, GatedRunner, only
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -107,7 +108,7 @@ class Caller:
 def options(**given: Any) -> StreamOptions:
     chosen: dict[str, Any] = {
         "model": None, "labels": ("debt_or_fees",), "evidence": False, "order": "input", "limits": Limits(64, 20_000, ()),
-        "max_line_bytes": 10_000, "in_flight": 8, "idle_seconds": 30, **given,
+        "max_line_bytes": 10_000, "in_flight": 8, "idle_seconds": 30, "holding": Holding(Bodies(1 << 20, 1)), **given,
     }  # fmt: skip
     return StreamOptions(**chosen)
 
@@ -189,10 +190,15 @@ def test_lines_are_the_same_however_the_chunks_are_cut(body: bytes, cuts: list[i
         for start, end in itertools.pairwise(places):
             yield body[start:end]
 
+    unfinished: list[int] = []
+
     async def read(limit: int) -> list[tuple[int, bytes | None]]:
-        return [one async for one in numbered_lines(chunks(), limit)]
+        return [one async for one in numbered_lines(chunks(), limit, unfinished.append)]
 
     whole = list(enumerate(body.split(b"\n"), start=1))
     assert asyncio.run(read(100)) == [(n, line) for n, line in whole if line.strip()]
+    assert unfinished == [len(body[:end].rpartition(b"\n")[2]) for end in places[1:]]
+    unfinished.clear()
     kept = asyncio.run(read(5))
+    assert max(unfinished, default=0) <= 5
     assert kept == [(n, line if len(line) <= 5 else None) for n, line in whole if line.strip() or len(line) > 5]
