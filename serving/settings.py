@@ -106,6 +106,11 @@ class ServingSettings(BaseSettings):
         ge=0,
         description="How long a model that lost its alias still answers callers who pin its version. It takes memory.",
     )
+    keep_retired_models: int = Field(
+        default=1,
+        ge=0,
+        description="How many such models at most; the one that was retired first is let go before its time.",
+    )
     shadow_share: float = Field(
         default=0,
         ge=0,
