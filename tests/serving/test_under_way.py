@@ -143,6 +143,7 @@ def test_a_body_may_not_take_too_long_but_a_stream_may(impatient: Server, path: 
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> Iterator[Server]:
-    log = tmp_path_factory.mktemp("impatient") / "log"
-    with serving_process(bundle_folder, log, body_idle_seconds=10, max_body_seconds=1.5) as server:
+    folder = tmp_path_factory.mktemp("impatient")
+    settings = {"body_idle_seconds": 10, "max_body_seconds": 1.5, "feedback_dir": folder / "feedback"}
+    with serving_process(bundle_folder, folder / "log", **settings) as server:
         yield server
