@@ -136,6 +136,11 @@ class ServingSettings(BaseSettings):
     body_idle_seconds: float = Field(
         default=60, gt=0, description="How long the next part of a request's body may keep the server waiting."
     )
+    idle_connection_seconds: int = Field(
+        default=30,
+        ge=1,
+        description="How long a connection may stay open without a request: until the head of the first or the next has come.",
+    )
     feedback_dir: Path = Field(
         default=Path("feedback"), description="Folder that keeps what reviewers found until labelling takes it; one server each."
     )

@@ -144,6 +144,41 @@ def test_a_body_may_not_take_too_long_but_a_stream_may(impatient: Server, path: 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("impatient")
-    settings = {"body_idle_seconds": 10, "max_body_seconds": 1.5, "feedback_dir": folder / "feedback"}
+    settings = {
+        "body_idle_seconds": 10,
+        "max_body_seconds": 1.5,
+        "idle_connection_seconds": 2,
+        "feedback_dir": folder / "feedback",
+    }
     with serving_process(bundle_folder, folder / "log", **settings) as server:
         yield server
+
+
+IDLE = {
+    "nothing": b"",
+    "half a head": b"GET /healthz HTTP/1.1\r\n",
+    "half a head after a request": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\n",
+    "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", IDLE)
+def test_a_connection_without_a_request_is_closed_also_when_something_dribbles_in(impatient: Server, what: str) -> None:
+    with socket.create_connection(("127.0.0.1", int(impatient.url.rpartition(":")[2])), timeout=0.3) as connection:
+        connection.sendall(IDLE[what])
+        for _ in range(40):
+            if is_closed(connection):
+                return
+            with suppress(OSError):
+                connection.sendall(b"x: y\r\n" if IDLE[what] else b"")
+    raise AssertionError("still open after ten seconds")
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has closed, or does so in a moment."""
+    try:
+        return not connection.recv(65536)
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
