@@ -19,7 +19,7 @@ from models.runtime import Scorer
 from models.settings import ModelSettings
 from tests.conftest import SmallRun
 from tests.serving.listening import serving_process
-from tests.serving.test_fleet import until
+from tests.serving.test_stopping import until
 from training.tracking import register
 
 CALLERS = 8
@@ -104,7 +104,7 @@ def test_no_request_fails_and_every_score_is_of_the_version_that_the_answer_name
             for number, version in enumerate(versions):
                 registry.promote(number)
                 until(
-                    lambda version=version: any(one.done() for one in sending) or all(c.heard(version) >= SEEN for c in callers)
+                    lambda version=version: any(s.done() for s in sending) or all(c.heard(version) >= SEEN for c in callers), 180
                 )  # type: ignore[misc]
         finally:
             stop.set()

@@ -113,7 +113,7 @@ def test_a_stream_is_not_refused_but_read_when_there_is_room(server: Server) -> 
 
 def test_beyond_so_many_requests_all_hear_busy_but_those_who_ask_for_its_health(server: Server) -> None:
     with ExitStack() as callers:
-        for path in ("/v1/score", "/v1/score/stream", "/v1/feedback") * 2:
+        for path in ("/v1/score", "/v1/score/stream") * 3:
             callers.enter_context(slow(server, 10, 1000, path))
         until(lambda: is_busy(httpx.get(f"{server.url}/v1/model")))
         assert is_busy(httpx.post(f"{server.url}/v1/score", json=GOOD))
