@@ -64,6 +64,7 @@ from serving.settings import ServingSettings
 from serving.stopping import refuse_while_stopping
 from serving.stream import ScoreStream, StreamOptions, read_stream_options
 from serving.tracing import Tracing
+from serving.under_way import Bodies, UnderWay
 
 PLAYGROUND = Path(__file__).with_name("playground")
 
@@ -134,6 +135,9 @@ def create_app(
     app.state.settings = settings
     app.state.stopping = stopping
     app.state.guard = None if keys is None else Guard(keys)
+    app.add_middleware(
+        UnderWay, most=settings.max_requests, bodies=Bodies(settings.max_bodies_bytes, settings.retry_after_seconds)
+    )
     allow_origins(app, settings.cors_origins)
     check_hosts(app, settings)
     app.add_middleware(Envelope, metrics=metrics, tracing=tracing)
@@ -185,7 +189,7 @@ def _add_stream(app: FastAPI, fleet: Fleet) -> None:
         operation_id="scoreStream",
         summary="Score a stream of ads, a line each",
         tags=["scoring"],
-        responses=problems(WRONG_MEDIA_TYPE, INVALID, NOT_READY, STOPPING),
+        responses=problems(WRONG_MEDIA_TYPE, INVALID, BUSY, NOT_READY, STOPPING),
         response_class=Response,
         openapi_extra=STREAM_BODY,
     )
@@ -196,7 +200,7 @@ def _add_stream(app: FastAPI, fleet: Fleet) -> None:
 
 
 def _add_facts(app: FastAPI, fleet: Fleet, settings: ServingSettings) -> None:
-    not_ready = problems(NOT_READY, STOPPING)
+    not_ready = problems(BUSY, NOT_READY, STOPPING)
 
     @app.get(
         "/v1/indicators",

@@ -25,6 +25,7 @@ from serving.problems import (
 )
 from serving.schemas import Limits, ScoreRequest
 from serving.settings import ServingSettings
+from serving.under_way import Holding
 
 Contract = TypeVar("Contract", bound=BaseModel)
 
@@ -52,7 +53,7 @@ async def read_json(request: Request) -> Any:
     """
     settings: ServingSettings = request.app.state.settings
     check_media_type(request, "application/json")
-    raw = await _read(request, settings.max_body_bytes, settings.body_idle_seconds)
+    raw = await _read(request, settings)
     try:
         return parse_json(raw)
     except ValueError as error:
@@ -127,22 +128,32 @@ def _refuse_header(name: str, detail: str) -> None:
     raise ProblemError(WRONG_MEDIA_TYPE, detail, [FieldError(field=name, detail=detail)])
 
 
-async def _read(request: Request, limit: int, idle_seconds: float) -> bytes:
-    """The body, read no further than ``limit`` bytes."""
+async def _read(request: Request, settings: ServingSettings) -> bytes:
+    """The body, read no further than the settings allow, and than there is room for beside all others."""
+    limit, idle_seconds, seconds = settings.max_body_bytes, settings.body_idle_seconds, settings.max_body_seconds
+    holding: Holding = request.state.holding
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:20]) > limit:
-        raise _too_large(limit)
+    if announced.isdecimal():
+        if int(announced[:20]) > limit:
+            raise _too_large(limit)
+        holding.check_room(int(announced))
     body, chunks = bytearray(), request.stream()
     try:
-        while True:
-            async with asyncio.timeout(idle_seconds):
-                body += await anext(chunks)
-            if len(body) > limit:
-                raise _too_large(limit)
+        async with asyncio.timeout(seconds) as whole:
+            while True:
+                async with asyncio.timeout(idle_seconds):
+                    part = await anext(chunks)
+                if len(body) + len(part) > limit:
+                    raise _too_large(limit)
+                holding.check_room(len(part))  # again: what is announced need not be what comes
+                holding.add(len(part))
+                body += part
     except StopAsyncIteration:
         return bytes(body)
     except TimeoutError:
         detail = f"No part of the body came for {idle_seconds:g} s."
+        if whole.expired():
+            detail = f"The body took more than {seconds:g} s."
         raise ProblemError(TOO_SLOW, detail, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise _not_json("The body ended before it was complete.") from None

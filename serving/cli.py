@@ -34,6 +34,7 @@ from serving.bulk.options import (
     summary,
 )
 from serving.bulk.parts_cli import score_parts
+from serving.connection import Connection
 from serving.errors import BulkError, ServingError, SettingsError
 from serving.feedback.cli import feedback_app
 from serving.fleet import Source
@@ -91,10 +92,10 @@ def api(
     config = uvicorn.Config(
         application,
         loop="asyncio",
-        http="h11",  # which bounds the head of a request; httptools, where it is installed, does not
+        http=Connection,  # of h11, which bounds the head of a request; httptools, where it is installed, does not
         log_config=None,
         access_log=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=settings.idle_connection_seconds,
         timeout_graceful_shutdown=math.ceil(settings.max_wait_seconds) + GRACE_SECONDS,
     )
     configure_logs(settings.log_format)

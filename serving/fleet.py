@@ -254,11 +254,14 @@ class Fleet:
         self.shadow.restart()
 
     def _dismiss(self) -> None:
-        """Let go of models that have been retired for long enough."""
+        """Let go of models that have been retired for long enough, and of the oldest beyond the number that is kept. They take
+        nothing more, and what they took is answered."""
         over = time.time() - self._settings.keep_retired_seconds
-        for served in [served for served in self._retired if served.retired is not None and served.retired <= over]:
-            self._retired = [other for other in self._retired if other is not served]
-            served.line.stop()
+        too_many = len(self._retired) - self._settings.keep_retired_models
+        for number, served in enumerate(self._retired):  # in the order in which they were retired
+            if number < too_many or (served.retired is not None and served.retired <= over):
+                self._retired = [other for other in self._retired if other is not served]
+                served.line.stop()
 
     def _tell(self) -> None:
         """Log what is not as it was asked for, once while it lasts."""

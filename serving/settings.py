@@ -59,6 +59,21 @@ class ServingSettings(BaseSettings):
         ge=1024,
         description="Largest request body. The default holds 64 ads of 20,000 characters, each escaped as \\uXXXX.",
     )
+    max_body_seconds: float = Field(
+        default=120, gt=0, description="How long a request's body may take to come, from first to last."
+    )
+    max_bodies_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of bodies that are held at once, of all requests together, each until it is answered; a request "
+        "beyond that gets 503 and Retry-After. Of a stream the lines count that are not answered; it waits for room instead.",
+    )
+    max_requests: int = Field(
+        default=1024,
+        ge=1,
+        description="Requests under way at once, streams too; one beyond that gets 503 and Retry-After, unless it asks for "
+        "/healthz, /readyz or /metrics.",
+    )
     max_waiting_ads: int = Field(
         default=1024, ge=1, description="Ads that may wait at once; a request beyond that gets 503 and Retry-After."
     )
@@ -68,7 +83,9 @@ class ServingSettings(BaseSettings):
         description="Longest wait for the turn, by the server's own estimate; a request that would wait longer gets 503 and "
         "Retry-After at once. A caller may ask for less: Prefer: wait=5.",
     )
-    retry_after_seconds: int = Field(default=5, ge=1, description="What Retry-After says while the model is being loaded.")
+    retry_after_seconds: int = Field(
+        default=5, ge=1, description="What Retry-After says while the model is being loaded, or too much is under way."
+    )
     stuck_seconds: float = Field(
         default=60,
         gt=0,
@@ -101,6 +118,11 @@ class ServingSettings(BaseSettings):
         ge=0,
         description="How long a model that lost its alias still answers callers who pin its version. It takes memory.",
     )
+    keep_retired_models: int = Field(
+        default=1,
+        ge=0,
+        description="How many such models at most; the one that was retired first is let go before its time.",
+    )
     shadow_share: float = Field(
         default=0,
         ge=0,
@@ -125,6 +147,11 @@ class ServingSettings(BaseSettings):
     )
     body_idle_seconds: float = Field(
         default=60, gt=0, description="How long the next part of a request's body may keep the server waiting."
+    )
+    idle_connection_seconds: int = Field(
+        default=30,
+        ge=1,
+        description="How long a connection may stay open without a request: until the head of the first or the next has come.",
     )
     feedback_dir: Path = Field(
         default=Path("feedback"), description="Folder that keeps what reviewers found until labelling takes it; one server each."
@@ -155,6 +182,13 @@ class ServingSettings(BaseSettings):
                 said = "a host is a name or an address, such as desk.example.org or [fd00::1], without a scheme, a port or *"
                 raise PydanticCustomError("not_a_host", said)
         return hosts
+
+    @field_validator("max_bodies_bytes")
+    @classmethod
+    def _room_for_one(cls, size: int, info: ValidationInfo) -> int:
+        if size < (one := info.data.get("max_body_bytes", 0)):
+            raise PydanticCustomError("no_room_for_one", "the largest body has {one} bytes and must fit", {"one": one})
+        return size
 
     @field_validator("cors_origins", mode="before")
     @classmethod

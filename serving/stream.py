@@ -7,7 +7,7 @@ goes stops the work.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -34,6 +34,7 @@ from serving.records import Columns, ad_from_json
 from serving.request_entry import note_problem, note_scored
 from serving.schemas import Ad, Limits, unknown_label
 from serving.settings import ServingSettings
+from serving.under_way import Holding
 
 MEDIA_TYPE = "application/x-ndjson"
 MEDIA_TYPES = (MEDIA_TYPE, "application/ndjson", "application/jsonl", "application/jsonlines")
@@ -56,6 +57,7 @@ class StreamOptions:
     max_line_bytes: int
     in_flight: int
     idle_seconds: float
+    holding: Holding
     allowance: Allowance | None = None
 
 
@@ -98,6 +100,8 @@ class _Exchange:
         self.is_cut_off = False
         """Whether the service was stopped before the last line; what was under way then is answered."""
         self._room = asyncio.Semaphore(options.in_flight)
+        self._unfinished = 0
+        """Bytes of the line that is not complete yet."""
         self._under_way: set[asyncio.Task[bytes]] = set()
         self._to_send: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
 
@@ -108,7 +112,7 @@ class _Exchange:
             CallerLeftError: always, unless it is cancelled before.
         """
         try:
-            async for number, line in numbered_lines(self._body(), self._options.max_line_bytes):
+            async for number, line in numbered_lines(self._body(), self._options.max_line_bytes, self._keep):
                 await self._room.acquire()
                 self._begin(number, line)
         except LineStoppedError:
@@ -127,13 +131,21 @@ class _Exchange:
     def _begin(self, number: int, line: bytes | None) -> None:
         if self._stopping.is_set():
             raise LineStoppedError("The service is being stopped.")
-        task = self._group.create_task(self._answer(number, line))
+        task = self._group.create_task(self._hold_and_answer(number, line))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         if self._options.order == "input":
             self._to_send.put_nowait(task)
         else:
             task.add_done_callback(self._to_send.put_nowait)
+
+    async def _hold_and_answer(self, number: int, line: bytes | None) -> bytes:
+        with self._options.holding.more(len(line or b"")):
+            return await self._answer(number, line)
+
+    def _keep(self, unfinished: int) -> None:
+        self._options.holding.add(unfinished - self._unfinished)
+        self._unfinished = unfinished
 
     async def _end(self) -> None:
         if self._under_way:
@@ -145,11 +157,12 @@ class _Exchange:
         while not self._stopping.is_set():
             try:
                 async with asyncio.timeout(look):
+                    await self._options.holding.bodies.room.wait()
                     message = await self._receive()
             except TimeoutError:
                 waited += look
                 if waited >= self._options.idle_seconds:
-                    raise CallerLeftError("Nothing came for too long.") from None
+                    raise CallerLeftError("Nothing came, or there was no room for it, for too long.") from None
                 continue
             waited = 0.0
             if message["type"] == "http.disconnect":
@@ -233,6 +246,7 @@ async def read_stream_options(
         max_line_bytes=settings.stream_max_line_bytes,
         in_flight=settings.stream_in_flight,
         idle_seconds=settings.body_idle_seconds,
+        holding=request.state.holding,
         allowance=request.state.allowance,
     )
 
@@ -249,9 +263,11 @@ def stream_line_schema(settings: ServingSettings) -> dict[str, Any]:
     return line
 
 
-async def numbered_lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[tuple[int, bytes | None]]:
+async def numbered_lines(
+    chunks: AsyncIterator[bytes], limit: int, keep: Callable[[int], None]
+) -> AsyncIterator[tuple[int, bytes | None]]:
     """Lines with their numbers from 1, however the chunks are cut; blank ones are passed over. A line longer than ``limit`` bytes
-    is None, and is not kept in memory."""
+    is None, and is not kept in memory. ``keep`` is told after each chunk how many bytes it keeps of an unfinished line."""
     number, kept, too_long = 1, bytearray(), False
     async for chunk in chunks:
         *ended, rest = chunk.split(b"\n")
@@ -265,6 +281,7 @@ async def numbered_lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncItera
         kept += rest
         if len(kept) > limit:
             kept, too_long = bytearray(), True
+        keep(len(kept))
     if too_long:
         yield number, None
     elif kept.strip():

@@ -17,6 +17,7 @@ from serving.feedback.schemas import KNOWN_FIELDS, MOST_SPANS, FeedbackLimits, F
 from serving.keys.allowance import spending
 from serving.problem_document import FieldError
 from serving.problems import (
+    BUSY,
     INVALID,
     KEY_REUSED,
     NO_IDEMPOTENCY_KEY,
@@ -57,7 +58,7 @@ def add_feedback(app: FastAPI, outbox: Outbox, settings: ServingSettings) -> Non
         tags=["feedback"],
         status_code=202,
         responses=problems(
-            NOT_JSON, NO_IDEMPOTENCY_KEY, TOO_SLOW, TOO_LARGE, WRONG_MEDIA_TYPE, INVALID, KEY_REUSED, NOT_STORED, STOPPING
+            NOT_JSON, NO_IDEMPOTENCY_KEY, TOO_SLOW, TOO_LARGE, WRONG_MEDIA_TYPE, INVALID, KEY_REUSED, BUSY, NOT_STORED, STOPPING
         ),
         openapi_extra=extra,
     )

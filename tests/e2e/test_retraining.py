@@ -33,7 +33,7 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
     one = found(r"bundle: (\S+)", out)
     assert "registered as version 1" in out
 
-    with serving_process("auto", tmp_path / "serve.log", models_poll_seconds=0.5) as server:  # type: ignore[arg-type]
+    with serving_process("auto", tmp_path / "serve.log", models_poll_seconds=0.5) as server:
         released = open_bundle(RELEASED).manifest.version
         answering(server.url, released)
 

@@ -30,7 +30,7 @@ class Server:
 
 
 @contextmanager
-def serving_process(bundle: Path, log: Path, **settings: object) -> Iterator[Server]:
+def serving_process(bundle: Path | str, log: Path, **settings: object) -> Iterator[Server]:
     """``signaal-serve api`` on a free port, ready; ``settings`` become ``SIGNAAL_SERVE_*``."""
     environment = {f"SIGNAAL_SERVE_{name.upper()}": str(value) for name, value in settings.items()}
     with log.open("w") as file:

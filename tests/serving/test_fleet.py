@@ -1,8 +1,10 @@
 """From nothing to a model in service."""
 
 import asyncio
+import gc
 import logging
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +20,7 @@ from serving.app import create_app
 from serving.errors import NotReadyError, UnknownModelError
 from serving.fleet import Fleet, Source
 from serving.settings import ServingSettings
-from tests.serving.conftest import Fussy, only, until, wait_until_ready
+from tests.serving.conftest import Fussy, GatedRunner, only, until, wait_until_ready
 from tests.serving.exposition import Exposition
 
 
@@ -136,6 +138,10 @@ def answering(client: TestClient) -> str:
     return found
 
 
+def listed(client: TestClient) -> list[str]:
+    return [one["model"]["version"] for one in client.get("/v1/models").json()["models"]]
+
+
 def test_when_the_alias_moves_the_new_model_answers_and_no_request_is_lost(
     shelf: Shelf, opened: Callable[..., TestClient]
 ) -> None:
@@ -198,6 +204,27 @@ def test_a_retired_model_is_let_go_and_a_rollback_before_that_needs_no_loading(
     shelf.aliases["champion"] = "two"
     until(lambda: ask(hasty, model="1.0").status_code == 422)
     assert answering(hasty) == "2.0"
+
+
+def test_beyond_the_number_that_is_kept_the_oldest_retired_model_goes_and_what_it_took_is_answered(
+    shelf: Shelf, opened: Callable[..., TestClient], gated: GatedRunner, gated_scorer: Scorer
+) -> None:
+    shelf.models["one"] = version(gated_scorer, "1.0")
+    client = opened(keep_retired_seconds=300, keep_retired_models=1)
+    fleet: Fleet = client.app.state.fleet  # type: ignore[attr-defined]
+    line = weakref.ref(fleet.pick("1.0").line)
+    gated.shut()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, client)
+        assert gated.inside.wait(30)
+        for place, in_service in (("two", ["2.0", "1.0"]), ("low", ["3.0", "2.0"])):
+            shelf.aliases["champion"] = place
+            until(lambda in_service=in_service: listed(client) == in_service)  # type: ignore[misc]
+        assert ask(client, model="1.0").status_code == 422
+        gated.gate.set()
+        answer = waiting.result(30)
+    assert (answer.status_code, answer.json()["model"]["version"]) == (200, "1.0")
+    until(lambda: bool(gc.collect() + 1) and line() is None)
 
 
 def test_a_model_that_is_not_in_service_is_refused_with_those_that_are(opened: Callable[..., TestClient]) -> None:

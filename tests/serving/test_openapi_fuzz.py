@@ -1,11 +1,12 @@
 """schemathesis reads ``/openapi.json`` and asks a real server everything that it allows, and much that it does not.
 
 It checks that nothing is a 500, that every answer is of a status, a media type, headers and a schema that the document has, that
-what the document allows is accepted, and what it forbids is refused.
+what the document allows is accepted, and what it forbids is refused. A second server wants keys.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.config import SchemathesisConfig
 
+from serving.keys.store import KeyStore, Scope
 from tests.serving.listening import Server, serving_process
 
 NDJSON = "application/x-ndjson"
@@ -49,12 +51,40 @@ def first_line(_: Any, response: Any) -> Any:
 def server(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> Iterator[Server]:
     with serving_process(bundle_folder, tmp_path_factory.mktemp("fuzz") / "log", body_idle_seconds=5) as server:
         yield server
-        log = server.log.read_text()
-        assert "unforeseen" not in log
-        assert "Traceback" not in log
+        assert_nothing_unforeseen(server)
 
 
-def explore(server: Server, mode: GenerationMode, examples: int, number: int) -> None:
+@dataclass(frozen=True)
+class Guarded:
+    """A server that wants keys, and one that is good for everything."""
+
+    server: Server
+    key: str
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> Iterator[Guarded]:
+    folder = tmp_path_factory.mktemp("fuzz-keys")
+    database = f"sqlite:///{folder}/keys.db"
+    store = KeyStore(database)
+    _, key = store.create("schemathesis", list(Scope))
+    store.close()
+    wanted = {"auth": "keys", "database_url": database, "feedback_dir": folder / "feedback"}
+    with serving_process(bundle_folder, folder / "log", body_idle_seconds=5, **wanted) as server:
+        yield Guarded(server, key)
+        assert_nothing_unforeseen(server)
+
+
+def assert_nothing_unforeseen(server: Server) -> None:
+    log = server.log.read_text()
+    assert "unforeseen" not in log
+    assert "Traceback" not in log
+
+
+Check = Callable[[schemathesis.Case, list[Any]], None]
+
+
+def explore(server: Server, mode: GenerationMode, examples: int, number: int, check: Check) -> None:
     """Send so many requests to every operation, and check every answer."""
     config = SchemathesisConfig.from_dict({"seed": number})
     contract = schemathesis.openapi.from_url(server.url + "/openapi.json", config=config)
@@ -64,7 +94,7 @@ def explore(server: Server, mode: GenerationMode, examples: int, number: int) ->
             continue  # all that it takes is a header that may be any string: there is nothing to get wrong
         cases, excluded = operation.as_strategy(generation_mode=mode), st.just(BEYOND_SCHEMAS.get(operation.path, []))
         limits = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        seed(number)(limits(given(case=cases, excluded=excluded)(keeps_to_the_contract)))()
+        seed(number)(limits(given(case=cases, excluded=excluded)(check)))()
 
 
 def keeps_to_the_contract(case: schemathesis.Case, excluded: list[Any]) -> None:
@@ -73,10 +103,27 @@ def keeps_to_the_contract(case: schemathesis.Case, excluded: list[Any]) -> None:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_the_service_keeps_to_its_contract(server: Server, mode: GenerationMode) -> None:
-    explore(server, mode, 40, number=20261128)
+    explore(server, mode, 40, 20261128, keeps_to_the_contract)
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_with_a_key_it_keeps_to_its_contract_too(guarded: Guarded, mode: GenerationMode) -> None:
+    def with_key(case: schemathesis.Case, excluded: list[Any]) -> None:
+        case.call_and_validate(timeout=30, headers={"Authorization": f"Bearer {guarded.key}"}, excluded_checks=excluded)
+
+    explore(guarded.server, mode, 20, 20261129, with_key)
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_without_a_key_all_that_wants_one_says_401_whatever_is_sent(guarded: Guarded, mode: GenerationMode) -> None:
+    def without_key(case: schemathesis.Case, excluded: list[Any]) -> None:
+        answer = case.call(timeout=30)
+        assert (answer.status_code == 401) == ("security" in case.operation.definition.raw), answer.status_code
+
+    explore(guarded.server, mode, 20, 20261130, without_key)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_the_service_keeps_to_its_contract_for_long(server: Server, mode: GenerationMode) -> None:
-    explore(server, mode, 400, number=1)
+    explore(server, mode, 400, 1, keeps_to_the_contract)

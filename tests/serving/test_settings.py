@@ -68,3 +68,12 @@ def test_hosts_are_names_without_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_address_of_the_database_is_not_shown_with_the_settings() -> None:
     assert "geheim" not in repr(load_settings(database_url="postgresql://desk:geheim@db/keys"))
+
+
+def test_the_largest_body_must_fit_into_what_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNAAL_SERVE_MAX_BODIES_BYTES", str(2**20))
+    with pytest.raises(
+        SettingsError, match=r"^SIGNAAL_SERVE_MAX_BODIES_BYTES: the largest body has 8388608 bytes and must fit\."
+    ):
+        load_settings()
+    assert load_settings(max_body_bytes=2**20).max_bodies_bytes == 2**20

@@ -16,6 +16,7 @@ from serving.fleet import Fleet
 from serving.schemas import Limits
 from serving.settings import ServingSettings
 from serving.stream import ScoreStream, StreamOptions, numbered_lines
+from serving.under_way import Bodies, Holding
 from tests.serving.conftest import Fussy, GatedRunner, only
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -107,7 +108,7 @@ class Caller:
 def options(**given: Any) -> StreamOptions:
     chosen: dict[str, Any] = {
         "model": None, "labels": ("debt_or_fees",), "evidence": False, "order": "input", "limits": Limits(64, 20_000, ()),
-        "max_line_bytes": 10_000, "in_flight": 8, "idle_seconds": 30, **given,
+        "max_line_bytes": 10_000, "in_flight": 8, "idle_seconds": 30, "holding": Holding(Bodies(1 << 20, 1)), **given,
     }  # fmt: skip
     return StreamOptions(**chosen)
 
@@ -181,6 +182,37 @@ def test_a_caller_who_says_nothing_for_too_long_is_let_go(eager_scorer: Scorer) 
     asyncio.run(scene())
 
 
+def test_what_is_not_answered_is_counted_and_given_back(gated_scorer: Scorer, gated: GatedRunner) -> None:
+    async def scene() -> None:
+        fleet, caller, bodies = await ready(gated_scorer), Caller(20), Bodies(1 << 20, 1)
+        gated.shut()
+        counting = options(holding=Holding(bodies))
+        stream = asyncio.create_task(ScoreStream(fleet, counting)({}, caller.receive, caller.send))  # type: ignore[arg-type]
+        await asyncio.to_thread(gated.inside.wait, 30)
+        while fleet.pick().line.waiting_ads < 8:
+            await asyncio.sleep(0.01)
+        again = Caller(8)
+        assert bodies.held == sum([len((await again.receive())["body"].strip()) for _ in range(8)])
+        gated.gate.set()
+        await stream
+        assert bodies.held == 0
+        fleet.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_stream_for_which_there_is_no_room_for_too_long_is_let_go(eager_scorer: Scorer) -> None:
+    async def scene() -> None:
+        fleet, caller, bodies = await ready(eager_scorer), Caller(5), Bodies(1000, 1)
+        bodies.add(1000)
+        patient = options(idle_seconds=0.2, holding=Holding(bodies))
+        await asyncio.wait_for(ScoreStream(fleet, patient)({}, caller.receive, caller.send), 10)  # type: ignore[arg-type]
+        assert (caller.asked, caller.answers, caller.ended) == (0, [], False)
+        fleet.stop()
+
+    asyncio.run(scene())
+
+
 @given(st.binary(max_size=60).map(lambda raw: raw.replace(b"\x00", b"\n")), st.lists(st.integers(0, 60), max_size=6))
 def test_lines_are_the_same_however_the_chunks_are_cut(body: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(body), *(cut for cut in cuts if cut <= len(body))})
@@ -189,10 +221,15 @@ def test_lines_are_the_same_however_the_chunks_are_cut(body: bytes, cuts: list[i
         for start, end in itertools.pairwise(places):
             yield body[start:end]
 
+    unfinished: list[int] = []
+
     async def read(limit: int) -> list[tuple[int, bytes | None]]:
-        return [one async for one in numbered_lines(chunks(), limit)]
+        return [one async for one in numbered_lines(chunks(), limit, unfinished.append)]
 
     whole = list(enumerate(body.split(b"\n"), start=1))
     assert asyncio.run(read(100)) == [(n, line) for n, line in whole if line.strip()]
+    assert unfinished == [len(body[:end].rpartition(b"\n")[2]) for end in places[1:]]
+    unfinished.clear()
     kept = asyncio.run(read(5))
+    assert max(unfinished, default=0) <= 5
     assert kept == [(n, line if len(line) <= 5 else None) for n, line in whole if line.strip() or len(line) > 5]
