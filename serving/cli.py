@@ -34,6 +34,7 @@ from serving.bulk.options import (
     summary,
 )
 from serving.bulk.parts_cli import score_parts
+from serving.connection import Connection
 from serving.errors import BulkError, ServingError, SettingsError
 from serving.feedback.cli import feedback_app
 from serving.fleet import Source
@@ -91,7 +92,7 @@ def api(
     config = uvicorn.Config(
         application,
         loop="asyncio",
-        http="h11",  # which bounds the head of a request; httptools, where it is installed, does not
+        http=Connection,  # on h11, which bounds the head of a request; httptools, where it is installed, does not
         log_config=None,
         access_log=False,
         timeout_keep_alive=30,
