@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -232,23 +231,6 @@ def test_a_line_that_the_service_cannot_answer_ends_the_stream_and_is_given_back
     assert [one.id for one in answers] == [ad["id"] for ad in ads], "in order, though the seventh was answered by a second stream"
     assert not any(isinstance(one, RefusedLine) for one in answers)
     assert today_used(sqlite_store, made.id) == 40
-
-
-def test_what_cannot_be_given_back_does_not_change_the_answer(
-    served: OpenServed, eager_scorer: Scorer, sqlite_store: KeyStore, tmp_path: Path
-) -> None:
-    _, token = sqlite_store.create("desk", SCORE, ads_per_day=10)
-
-    def lose_the_table(text: str) -> bool:
-        if text != "Ad":
-            return False
-        with closing(sqlite3.connect(tmp_path / "keys.db")) as database:
-            database.execute("ALTER TABLE quota_use RENAME TO gone")
-        return True
-
-    with served(Fussy(eager_scorer, lose_the_table)) as url:
-        answer = httpx.post(f"{url}/v1/score", json={"ads": [{"id": "a", "text": "Ad"}]}, headers=bearer(token))
-    assert (answer.status_code, answer.json()["type"]) == (500, "urn:signaal:problem:unexpected")
 
 
 def test_a_line_that_cannot_be_scored_costs_nothing(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
