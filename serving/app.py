@@ -30,6 +30,7 @@ from serving.body import pick_or_refuse, read_score_request
 from serving.caller import patience_of, unless_left
 from serving.contract import PREFER, SCORE_BODY, STREAM_BODY, complete_contract, problems
 from serving.envelope import Envelope
+from serving.exchange import StreamOptions
 from serving.feedback.backlog import BacklogMetrics
 from serving.feedback.outbox import Outbox
 from serving.feedback.route import add_feedback
@@ -62,7 +63,7 @@ from serving.request_entry import note_scored
 from serving.schemas import ScoreRequest
 from serving.settings import ServingSettings
 from serving.stopping import refuse_while_stopping
-from serving.stream import ScoreStream, StreamOptions, read_stream_options
+from serving.stream import ScoreStream, read_stream_options
 from serving.tracing import Tracing
 from serving.under_way import Bodies, UnderWay
 
@@ -194,8 +195,9 @@ def _add_stream(app: FastAPI, fleet: Fleet) -> None:
         openapi_extra=STREAM_BODY,
     )
     async def stream(options: Annotated[StreamOptions, Depends(read_stream_options)]) -> Response:
-        """Answers while it reads, in constant memory, for as long as lines come. A line that cannot be scored is answered by
-        `{"line": 7, "problem": {…}}` in its place. An answer without its last chunk was cut off: send again what has none."""
+        """Answers while it reads, in constant memory, for as long as lines come. A line whose text cannot be scored is answered
+        by `{"line": 7, "problem": {…}}` in its place. Where the key, its quota or the service is in the way, the last line is
+        `{"problem": {…}, "retry_after": 60}`. An answer without its last chunk was cut off: send again what has none."""
         return ScoreStream(fleet, options, app.state.stopping)
 
 

@@ -92,7 +92,7 @@ def api(
     config = uvicorn.Config(
         application,
         loop="asyncio",
-        http=Connection,  # of h11, which bounds the head of a request; httptools, where it is installed, does not
+        http=Connection,  # on h11, which bounds the head of a request; httptools, where it is installed, does not
         log_config=None,
         access_log=False,
         timeout_keep_alive=settings.idle_connection_seconds,

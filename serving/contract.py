@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from serving.answers import LineOut
 from serving.body import score_request_schema
 from serving.keys.admission import scope_of
-from serving.problem_document import MEDIA_TYPE, LineProblem, Problem
+from serving.problem_document import MEDIA_TYPE, LineProblem, Problem, StreamProblem
 from serving.problems import (
     INVALID,
     KEYS_UNAVAILABLE,
@@ -37,6 +37,7 @@ EXAMPLES: dict[str, Any] = json.loads(Path(__file__).with_name("contract_example
 SCHEMAS = "#/components/schemas/"
 TRY_AGAIN = frozenset({429, 503})
 
+STREAM_ANSWERS = ("LineOut", "LineProblem", "StreamProblem")
 SCORE_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": SCHEMAS + "ScoreRequest"}}}}}
 STREAM_BODY = {
     "requestBody": {
@@ -47,7 +48,7 @@ STREAM_BODY = {
     "responses": {
         "200": {
             "description": "NDJSON: one answer a line, a result or a problem. The schema is that of a line.",
-            "content": {NDJSON: {"schema": {"anyOf": [{"$ref": SCHEMAS + "LineOut"}, {"$ref": SCHEMAS + "LineProblem"}]}}},
+            "content": {NDJSON: {"schema": {"anyOf": [{"$ref": SCHEMAS + name} for name in STREAM_ANSWERS]}}},
         }
     },
 }
@@ -150,7 +151,7 @@ def _complete(document: dict[str, Any], settings: ServingSettings) -> None:
     schemas.pop("ValidationError", None)
     _add(schemas, "ScoreRequest", score_request_schema(settings))
     _add(schemas, "StreamLine", stream_line_schema(settings))
-    for model in (LineOut, LineProblem, Problem):
+    for model in (LineOut, LineProblem, StreamProblem, Problem):
         _add(schemas, model.__name__, _schema_of(model))
     components["headers"] = {**HEADERS, **LIMITS, **CHALLENGE}
     components["parameters"] = {"RequestId": PARAMETER}

@@ -28,7 +28,15 @@ class Problem(BaseModel):
 
 
 class LineProblem(BaseModel):
-    """What stands in a stream for a line that could not be scored."""
+    """What stands in a stream for a line whose text cannot be scored; to send it again is of no use."""
 
     line: int
     problem: Problem
+
+
+class StreamProblem(BaseModel):
+    """The last line of a stream that the service ends before its time, because of the key, its quota, or the service itself.
+    What was sent and has no answer is not scored and not counted."""
+
+    problem: Problem
+    retry_after: int | None = Field(default=None, description="Seconds after which to send it again, where that helps.")

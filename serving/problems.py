@@ -46,6 +46,7 @@ class Kind:
     title: str
 
 
+NOT_HTTP = Kind("not-http", 400, "The request is not HTTP/1.1")
 NOT_JSON = Kind("not-json", 400, "The body is not JSON")
 NO_IDEMPOTENCY_KEY = Kind("no-idempotency-key", 400, "The request needs an Idempotency-Key")
 NO_VALID_KEY = Kind("no-valid-key", 401, "A valid key is needed")
@@ -61,6 +62,7 @@ UNSCORABLE = Kind("invalid-line", 422, "The line cannot be scored")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The Idempotency-Key was used before, for something else")
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many ads in a minute")
 QUOTA_USED_UP = Kind("quota-used-up", 429, "The quota of the day is used up")
+HEAD_TOO_LARGE = Kind("head-too-large", 431, "The head of the request is too large")
 UNEXPECTED = Kind("unexpected", 500, "Something went wrong in the service")
 BROKEN = Kind("broken", 503, "The service must be started again")
 BUSY = Kind("busy", 503, "Too many requests wait already")
@@ -83,6 +85,25 @@ class ProblemError(ServingError):
     ) -> None:
         super().__init__(detail)
         self.kind, self.detail, self.errors, self.headers = kind, detail, list(errors), dict(headers or {})
+
+
+def told(error: ServingError, retry_after_seconds: int) -> ProblemError:
+    """What a caller is told of an error that is not the request's alone.
+
+    Args:
+        error: one of ``ProblemError``, ``LineFullError``, ``NotReadyError``, ``UnknownModelError``.
+        retry_after_seconds: after which to try again where the error does not say.
+    """
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, LineFullError):
+        return ProblemError(BUSY, str(error), headers={"Retry-After": str(error.retry_after)})
+    if isinstance(error, UnknownModelError):  # let go while the request waited; before, the request itself is refused
+        return ProblemError(INVALID, "See errors.", [FieldError(field="model", detail=str(error))])
+    again = {"Retry-After": str(retry_after_seconds)}
+    if isinstance(error, LineStoppedError):
+        return ProblemError(STOPPING, str(error), headers=again | {"Connection": "close"})
+    return ProblemError(NOT_READY, str(error), headers=again)
 
 
 def parse_json(raw: bytes) -> Any:
@@ -188,8 +209,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Make every error of ``app`` a problem document (unforeseen ones are caught by the envelope)."""
 
     def of_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, ProblemError)
-        return problem_response(request, error.kind, error.detail, error.errors, error.headers)
+        assert isinstance(error, ServingError)
+        known = told(error, request.app.state.settings.retry_after_seconds)
+        return problem_response(request, known.kind, known.detail, known.errors, known.headers)
 
     def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -205,22 +227,10 @@ def add_problem_handlers(app: FastAPI) -> None:
     def of_departure(_: Request, __: Exception) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    def of_waiting(request: Request, error: Exception) -> Response:
-        if isinstance(error, LineFullError):
-            return problem_response(request, BUSY, str(error), headers={"Retry-After": str(error.retry_after)})
-        again = {"Retry-After": str(request.app.state.settings.retry_after_seconds)}
-        if isinstance(error, LineStoppedError):
-            return problem_response(request, STOPPING, str(error), headers=again | {"Connection": "close"})
-        return problem_response(request, NOT_READY, str(error), headers=again)
-
-    def of_unknown_model(request: Request, error: Exception) -> Response:
-        """Only where a model was let go while the request waited; before, the request itself is refused."""
-        return problem_response(request, INVALID, "See errors.", [FieldError(field="model", detail=str(error))])
-
     app.add_exception_handler(ProblemError, of_problem)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(CallerLeftError, of_departure)
-    app.add_exception_handler(LineFullError, of_waiting)
-    app.add_exception_handler(NotReadyError, of_waiting)
-    app.add_exception_handler(UnknownModelError, of_unknown_model)
+    app.add_exception_handler(LineFullError, of_problem)
+    app.add_exception_handler(NotReadyError, of_problem)
+    app.add_exception_handler(UnknownModelError, of_problem)

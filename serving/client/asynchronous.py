@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 
-from serving.answers import HealthAnswer, IndicatorsAnswer, LimitsOut, LineOut, ModelAnswer, ModelsAnswer
+from serving.answers import FeedbackAnswer, HealthAnswer, IndicatorsAnswer, LimitsOut, LineOut, ModelAnswer, ModelsAnswer
 from serving.client import messages
 from serving.client.line_stream import LineStream, Order, RefusedLine
 from serving.client.messages import AdLike, Call
@@ -93,9 +93,9 @@ class AsyncSignaalClient:
         """Wait until a model is loaded, at most ``timeout`` seconds."""
         return await self._call(messages.READY, Retries(timeout, longest=1, obedient=False))
 
-    async def feedback(self, items: Iterable[Mapping[str, object]], idempotency_key: str | None = None) -> dict[str, JsonValue]:
+    async def feedback(self, items: Iterable[Mapping[str, object]], idempotency_key: str | None = None) -> FeedbackAnswer:
         """As ``SignaalClient.feedback``."""
-        return (await self._call(messages.feedback_call(items, idempotency_key))).root
+        return await self._call(messages.feedback_call(items, idempotency_key))
 
     async def _known_limits(self) -> LimitsOut:
         if self._limits is None:

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel
 
-from serving.answers import HealthAnswer, IndicatorsAnswer, LimitsOut, LineOut, ModelAnswer, ModelsAnswer
+from serving.answers import FeedbackAnswer, HealthAnswer, IndicatorsAnswer, LimitsOut, LineOut, ModelAnswer, ModelsAnswer
 from serving.client import messages
 from serving.client.line_stream import LineStream, Order, RefusedLine
 from serving.client.messages import AdLike, Call
@@ -103,7 +103,9 @@ class SignaalClient:
         sent again. Arguments as in ``score``; ``order="done"`` gives each answer as soon as it is there. Proxies are not used.
 
         Returns:
-            An answer for each ad, with ``line``, its place from 1: a result, or why it cannot be scored.
+            An answer for each ad, with ``line``, its place from 1: a result, or why its text cannot be scored. Whatever else is
+            in the way (the key, its quota, the service) is waited for within the budget, or raised. So keep an ad until its
+            answer is there.
         """
         stream = LineStream(self._endpoint, indicators=indicators, evidence=evidence, model=model, order=order)
         answers = stream.answers(ads)
@@ -130,15 +132,18 @@ class SignaalClient:
         """Wait until a model is loaded, at most ``timeout`` seconds."""
         return self._call(messages.READY, Retries(timeout, longest=1, obedient=False))
 
-    def feedback(self, items: Iterable[Mapping[str, object]], idempotency_key: str | None = None) -> dict[str, JsonValue]:
+    def feedback(self, items: Iterable[Mapping[str, object]], idempotency_key: str | None = None) -> FeedbackAnswer:
         """Tell what a reviewer found.
 
         Args:
             items: each with ``id`` and ``labels``; see ``docs/serving.md``.
             idempotency_key: by which the service knows a repetition; a new one when None. Give your own when you may repeat the
                 call after a restart of your program.
+
+        Returns:
+            How many items, and under which numbers they are stored for good.
         """
-        return self._call(messages.feedback_call(items, idempotency_key)).root
+        return self._call(messages.feedback_call(items, idempotency_key))
 
     def _known_limits(self) -> LimitsOut:
         if self._limits is None:

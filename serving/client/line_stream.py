@@ -1,7 +1,8 @@
 """Ads out, answers in, over as many connections as it takes.
 
 Memory is constant: at most ``WINDOW`` ads are without an answer, and no more is read from the source until one is answered.
-What has no answer when a connection breaks is sent again on the next one, first, so that the order stays.
+What has no answer when a connection breaks is sent again on the next one, first. So is what the service leaves unanswered when it
+ends a stream because of the key, its quota, or itself, where another try is of use in the time allowed.
 """
 
 import asyncio
@@ -9,17 +10,17 @@ import itertools
 import json
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from serving.answers import LineOut
-from serving.client.errors import BadAnswerError, ClientError, NoAnswerError
+from serving.client.errors import BadAnswerError, ClientError, NoAnswerError, ProblemResponse
 from serving.client.messages import AdLike, encoded_ad, parsed
 from serving.client.retries import Retries
 from serving.client.wire import Endpoint, Wire
-from serving.problem_document import LineProblem
+from serving.problem_document import LineProblem, StreamProblem
 from serving.schemas import Ad
 
 PATH, MEDIA_TYPE = "/v1/score/stream", "application/x-ndjson"
@@ -32,7 +33,7 @@ Order = Literal["input", "done"]
 
 
 class RefusedLine(LineProblem):
-    """Why an ad of a stream was not scored."""
+    """Why an ad of a stream cannot be scored: it is its text, and to send it again is of no use."""
 
     id: str | None
 
@@ -51,7 +52,7 @@ class LineStream:
     def __init__(
         self, endpoint: Endpoint, *, indicators: Iterable[str] | None, evidence: bool, model: str | None, order: Order
     ) -> None:
-        self._endpoint = endpoint
+        self._endpoint, self._order = endpoint, order
         self._query = {"evidence": "true" if evidence else "false", "order": order}
         if indicators is not None:
             self._query["indicators"] = ",".join(indicators)
@@ -61,6 +62,8 @@ class LineStream:
         self._waiting: dict[int, Sent] = {}
         self._unsent: deque[int] = deque()
         self._number_of: dict[int, int] = {}
+        self._early: dict[int, LineOut | RefusedLine] = {}
+        self._next = 1
         self._news = asyncio.Event()
         self._ended = False
         self._failure: BaseException | None = None
@@ -70,21 +73,24 @@ class LineStream:
         """Answers to all of ``ads``.
 
         Raises:
-            ClientError: the service refuses the stream, or cannot be reached for longer than the budget.
+            ClientError: the service refuses the stream, or ends it, or cannot be reached, and another try is of no use or would
+                come later than the budget allows. Ads that have no answer then must be sent again, later.
             Exception: whatever ``ads`` raises; what was answered before has been given.
         """
         reading = asyncio.create_task(self._read(ads))
-        retries = Retries(self._endpoint.budget)
+        retries, is_answered = Retries(self._endpoint.budget), False
         try:
             while True:
                 try:
                     async with aclosing(self._exchange()) as answers:
                         async for answer in answers:
-                            retries = Retries(self._endpoint.budget)
+                            retries, is_answered = Retries(self._endpoint.budget), True
                             yield answer
                 except ClientError as error:
                     if self._failure:
                         raise self._failure from None
+                    if is_answered and self._ended and not self._waiting:
+                        return  # it was only the end that was missing
                     pause = retries.pause_after(error)
                 else:
                     if self._failure:
@@ -114,6 +120,7 @@ class LineStream:
         """What one connection answers; returns when everything is answered.
 
         Raises:
+            ProblemResponse: the service refuses the stream, or ended it and says why.
             NoAnswerError: the connection ended before.
         """
         self._unsent, self._number_of = deque(self._waiting), {}
@@ -122,9 +129,9 @@ class LineStream:
         try:
             async with aclosing(self._lines(wire)) as lines:
                 async for line in lines:
-                    answer = self._answer(line)
-                    self._room.release()
-                    yield answer
+                    for answer in self._in_order(self._answer(line)):
+                        self._room.release()
+                        yield answer
             if self._waiting or not self._ended:
                 raise NoAnswerError("The service ended the stream before everything was answered.")
         finally:
@@ -179,10 +186,14 @@ class LineStream:
         """An answer with the number of its ad in the whole stream.
 
         Raises:
+            ProblemResponse: it is the last, and says why the service ended the stream.
             BadAnswerError: it is not of the contract, or answers nothing that was sent.
         """
         try:
             said = json.loads(line)
+            if "line" not in said:
+                ended = parsed(StreamProblem, line, f"POST {PATH}")
+                raise ProblemResponse(ended.problem, ended.retry_after)
             number = self._number_of.pop(said["line"])
         except (ValueError, LookupError, TypeError):
             raise BadAnswerError("A line of the stream's answer is not what the contract says.") from None
@@ -191,6 +202,16 @@ class LineStream:
             return parsed(LineOut, line, f"POST {PATH}").model_copy(update={"line": number})
         problem = parsed(LineProblem, line, f"POST {PATH}").problem
         return RefusedLine(line=number, id=sent.id, problem=problem)
+
+    def _in_order(self, answer: LineOut | RefusedLine) -> Iterator[LineOut | RefusedLine]:
+        """What can be given now: a stream that was ended may have left out a line before this one."""
+        if self._order == "done":
+            yield answer
+            return
+        self._early[answer.line] = answer
+        while (due := self._early.pop(self._next, None)) is not None:
+            self._next += 1
+            yield due
 
 
 async def _next_part(parts: AsyncIterator[bytes]) -> bytes | None:

@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import httpx
-from pydantic import BaseModel, JsonValue, RootModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from serving.answers import HealthAnswer, IndicatorsAnswer, LimitsOut, LineOut, ModelAnswer, ModelsAnswer, ScoreAnswer
+from serving.answers import (
+    FeedbackAnswer,
+    HealthAnswer,
+    IndicatorsAnswer,
+    LimitsOut,
+    LineOut,
+    ModelAnswer,
+    ModelsAnswer,
+    ScoreAnswer,
+)
 from serving.client.errors import BadAnswerError, ProblemResponse
 from serving.client.retries import seconds_of
 from serving.problem_document import Problem
@@ -22,10 +31,6 @@ AdLike = Ad | Mapping[str, object]
 """An ad: ``{"id": …, "text": …, "language": …}``, the last one optional."""
 
 Answer = TypeVar("Answer", bound=BaseModel)
-
-
-class FeedbackAnswer(RootModel[dict[str, JsonValue]]):
-    """The answer to POST /v1/feedback, as it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ id, model, and the labels that are present or uncertain, with probability and th
 text is written**: who looks at an ad finds it by its id, where the crawler keeps it.
 
 It may be stopped at any moment, also by a power cut: started again, it goes on where it was. What is done is what stands in the
-results, and a line cut in half there is removed and made again. Nothing is scored twice but what was under way.
+results, and a line cut in half there is removed and made again. Nothing is scored twice but what was under way. An ad is written
+off as refused only where its own text cannot be scored. When the key's day is used up, say, the ads that are left get no result:
+the program ends with an error that says when to start it again.
 """
 
 import argparse
@@ -20,14 +22,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from serving.answers import LineOut
-from serving.client import ClientError, RefusedLine, SignaalClient
+from serving.client import ClientError, ProblemResponse, RefusedLine, SignaalClient
 
 WRITE_EVERY = 100
 """Results between two writes that survive a power cut."""
 
 
 def main() -> None:
-    """The program: exit code 0 when all is scored or refused, 1 when the service could not be used."""
+    """The program: exit code 0 when all is scored or refused, 1 when some ads have no result yet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("folder", type=Path, help="where the crawler puts *.ndjson")
     parser.add_argument("results", type=Path, help="where results go; continued when it is there")
@@ -36,7 +38,8 @@ def main() -> None:
     try:
         scored, refused = score_folder(options.folder, options.results, options.url)
     except ClientError as error:
-        sys.exit(f"error: {error} What is scored is kept; start again to go on.")
+        later = f" in {error.retry_after:.0f} s" if isinstance(error, ProblemResponse) and error.retry_after else ""
+        sys.exit(f"error: {error} What is scored is kept, and the rest is for the next run: start again{later} to go on.")
     sys.stderr.write(f"{scored} scored, {refused} refused; results: {options.results}\n")
 
 
@@ -47,7 +50,7 @@ def score_folder(folder: Path, results: Path, url: str) -> tuple[int, int]:
         How many were scored, and how many refused, in this run.
 
     Raises:
-        ClientError: the service cannot be used; what was answered before is written.
+        ClientError: the service cannot be used (any more); what was answered before is written.
     """
     counts = [0, 0]
     done = _done(results)

@@ -15,6 +15,9 @@ from serving.settings import load_settings
 keys_app = typer.Typer(no_args_is_help=True, help="The keys that callers of the API need.")
 console, words = Console(), Console(stderr=True)
 
+MOST_GRACE_HOURS = 720
+"""An old secret is one too many: whoever needs longer makes another key."""
+
 KeyId = Annotated[str, typer.Argument(help="The id of the key: the part between the two underscores.")]
 
 
@@ -80,9 +83,11 @@ def revoke(key_id: KeyId) -> None:
 @keys_app.command()
 def rotate(
     key_id: KeyId,
-    grace_hours: Annotated[float, typer.Option(min=0, help="How long the old secret stays good.")] = 24,
+    grace_hours: Annotated[float, typer.Option(help=f"How long the old secret stays good; {MOST_GRACE_HOURS} at most.")] = 24,
 ) -> None:
     """Give a key a new secret; the old one stays good for a while. It is printed once, on standard output."""
+    if not 0 <= grace_hours <= MOST_GRACE_HOURS:
+        raise SettingsError(f"--grace-hours: the old secret may stay good for 0 to {MOST_GRACE_HOURS} hours (30 days).")
     key, token = _store().rotate(key_id, timedelta(hours=grace_hours))
     _show_once(key, token)
     _say(f"The old secret is good until {key.previous_until:%Y-%m-%d %H:%M} UTC.")

@@ -177,9 +177,10 @@ def test_a_service_that_comes_up_late_is_waited_for() -> None:
 
 
 def test_feedback_is_repeated_under_the_same_key(script: Script) -> None:
-    script.answers = [problem(503, Retry_After="0"), (202, {}, b'{"accepted": 1}')]
+    script.answers = [problem(503, Retry_After="0"), (202, {}, b'{"accepted": 1, "first": 17, "last": 17}')]
     with SignaalClient(script.url, api_key="sgnl_key") as client:
-        assert client.feedback([{"id": "a1", "labels": {"debt_or_fees": "absent"}}]) == {"accepted": 1}
+        stored = client.feedback([{"id": "a1", "labels": {"debt_or_fees": "absent"}}])
+        assert (stored.accepted, stored.first, stored.last) == (1, 17, 17)
         client.feedback([], idempotency_key="mine")
     first, second, third = script.asked
     assert first == second
@@ -200,7 +201,7 @@ def test_the_key_comes_from_the_environment_and_the_wait_goes_out(script: Script
 
 
 def test_the_asynchronous_client_does_the_same(url: str, script: Script) -> None:
-    script.answers = [problem(503, Retry_After="0"), (202, {}, b'{"accepted": 1}')]
+    script.answers = [problem(503, Retry_After="0"), (202, {}, b'{"accepted": 1, "first": 17, "last": 17}')]
 
     async def use() -> None:
         async with AsyncSignaalClient(url) as client:
@@ -211,6 +212,6 @@ def test_the_asynchronous_client_does_the_same(url: str, script: Script) -> None
             with pytest.raises(ProblemResponse):
                 await client.score(ADS[:1], indicators=["no"])
         async with AsyncSignaalClient(script.url) as client:
-            assert await client.feedback([{"id": "a1", "labels": {}}]) == {"accepted": 1}
+            assert (await client.feedback([{"id": "a1", "labels": {}}])).last == 17
 
     asyncio.run(use())

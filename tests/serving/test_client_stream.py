@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import queue
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -17,14 +18,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from models.runtime import Scorer
 from serving.answers import LineOut
 from serving.app import create_app
 from serving.client import AsyncSignaalClient, NoAnswerError, ProblemResponse, RefusedLine, SignaalClient
 from serving.client.line_stream import WINDOW
+from serving.keys.store import KeyStore, Scope
+from serving.readiness import MOST_FAILED
 from serving.settings import ServingSettings
-from tests.serving.conftest import only
+from tests.serving.conftest import GatedRunner, only
 from tests.serving.listening import BreakingLine, listening
 
 
@@ -117,6 +121,96 @@ def test_a_stream_that_the_service_refuses_is_an_error_at_once(url: str) -> None
     with SignaalClient(url) as client, pytest.raises(ProblemResponse, match="Did you mean 'debt_or_fees'") as refused:
         list(client.score_stream(ads(5), indicators=["debts_or_fees"]))
     assert refused.value.problem.status == 422
+
+
+@pytest.fixture
+def keyed_url(eager_scorer: Scorer, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Address of a server, and a key that may have 300 ads a day scored."""
+    address = f"sqlite:///{tmp_path}/keys.db"
+    store = KeyStore(address)
+    _, token = store.create("crawler", {Scope.SCORE}, ads_per_day=300)
+    store.close()
+    settings = ServingSettings(auth="keys", database_url=SecretStr(address))
+    with listening(create_app(only(lambda: eager_scorer), settings)) as url:
+        yield url, token
+
+
+def test_when_the_day_of_a_key_is_used_up_no_ad_is_refused_for_it(keyed_url: tuple[str, str]) -> None:
+    url, token = keyed_url
+    answered: list[LineOut | RefusedLine] = []
+    with SignaalClient(url, api_key=token) as client, pytest.raises(ProblemResponse) as ended:
+        answered.extend(client.score_stream(ads(1000), indicators=["debt_or_fees"], evidence=False))
+    assert [(one.line, one.id) for one in answered] == [(i, f"n{i}") for i in range(1, 301)]
+    assert not any(isinstance(one, RefusedLine) for one in answered)
+    assert ended.value.problem.type == "urn:signaal:problem:quota-used-up"
+    assert 0 < (ended.value.retry_after or 0) <= 86_400
+
+
+def test_on_asyncio_too_the_end_of_the_day_is_raised(keyed_url: tuple[str, str]) -> None:
+    url, token = keyed_url
+    lines: set[int] = set()
+
+    async def use() -> None:
+        async with AsyncSignaalClient(url, api_key=token) as client:
+            stream = client.score_stream(ads(1000), indicators=["debt_or_fees"], evidence=False, order="done")
+            async with aclosing(stream) as answers:
+                async for answer in answers:
+                    assert isinstance(answer, LineOut)
+                    lines.add(answer.line)
+
+    with pytest.raises(ProblemResponse, match="quota of the day is used up"):
+        asyncio.run(use())
+    assert lines == set(range(1, 301))
+
+
+def test_a_service_that_is_stopped_and_comes_back_is_waited_for(eager_scorer: Scorer) -> None:
+    app = create_app(only(lambda: eager_scorer), ServingSettings(retry_after_seconds=1))
+    back = threading.Timer(1.5, app.state.stopping.clear)
+
+    def stopped_at_400() -> Iterator[dict[str, str]]:
+        for number, ad in enumerate(ads(700), start=1):
+            if number == 400:
+                app.state.stopping.set()
+                back.start()
+            yield ad
+
+    with listening(app) as url, SignaalClient(url, budget=30) as client:
+        found = list(client.score_stream(stopped_at_400(), indicators=["debt_or_fees"], evidence=False))
+    assert [(one.line, one.id) for one in found] == [(i, f"n{i}") for i in range(1, 701)]
+    assert not any(isinstance(one, RefusedLine) for one in found)
+
+
+def test_a_service_that_goes_after_the_last_answer_does_no_harm(eager_scorer: Scorer) -> None:
+    app = create_app(only(lambda: eager_scorer), ServingSettings(retry_after_seconds=1))
+    answered = threading.Semaphore(0)
+
+    def source() -> Iterator[dict[str, str]]:
+        yield from ads(3)
+        for _ in range(3):
+            answered.acquire()
+        app.state.stopping.set()
+        time.sleep(1)
+
+    with listening(app) as url, SignaalClient(url) as client:
+        lines = []
+        for answer in client.score_stream(source(), evidence=False):
+            lines.append(answer.line)
+            answered.release()
+    assert lines == [1, 2, 3]
+
+
+def test_when_no_batch_works_any_more_it_is_not_the_texts_that_are_blamed(
+    gated_scorer: Scorer, gated: GatedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    refused: list[LineOut | RefusedLine] = []
+    with listening(create_app(only(lambda: gated_scorer), ServingSettings())) as url:
+        monkeypatch.setattr(gated, "forward", fail)
+        with SignaalClient(url, budget=0) as client, pytest.raises(ProblemResponse, match="Batch after batch fails"):
+            refused.extend(client.score_stream(ads(300), evidence=False, order="done"))
+    assert len(refused) < MOST_FAILED, "so many had been tried before it could be told"
 
 
 def test_who_stops_in_the_middle_leaves_nothing_waiting(app: FastAPI, url: str) -> None:

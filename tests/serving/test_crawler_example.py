@@ -1,6 +1,7 @@
 """The example of a crawler's pipeline, against a real server."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from models.runtime import Scorer
 from serving.app import create_app
+from serving.keys.store import KeyStore, Scope
 from serving.settings import ServingSettings
 from tests.serving.conftest import only
 from tests.serving.listening import ROOT, listening
@@ -83,6 +86,25 @@ def test_killed_and_started_again_it_goes_on_and_then_has_nothing_to_do(crawled:
     assert sorted(one["id"] for one in read(results)) == sorted(f"{file}-{i}" for file in range(3) for i in range(200))
     assert int(said.split(" scored")[0]) >= 600 - kept
     assert run(crawled, results, url).startswith("0 scored, 0 refused")
+
+
+def test_when_the_day_of_the_key_is_used_up_the_rest_is_for_the_next_run(
+    crawled: Path, eager_scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, results = f"sqlite:///{tmp_path}/keys.db", tmp_path / "results.ndjson"
+    store = KeyStore(address)
+    tokens = [store.create("crawler", {Scope.SCORE}, ads_per_day=most)[1] for most in (250, 350)]
+    store.close()
+    with listening(create_app(only(lambda: eager_scorer), ServingSettings(auth="keys", database_url=SecretStr(address)))) as url:
+        monkeypatch.setenv("SIGNAAL_API_KEY", tokens[0])
+        first = subprocess.run(command(crawled, results, url), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        found = read(results)
+        assert (first.returncode, len(found)) == (1, 250)
+        assert all("labels" in one for one in found)
+        assert re.fullmatch(r"error: 429 The quota of the day is used up\. .* start again in \d+ s to go on\.\n", first.stderr)
+        monkeypatch.setenv("SIGNAAL_API_KEY", tokens[1])
+        assert run(crawled, results, url).startswith("350 scored, 0 refused")
+    assert sorted(one["id"] for one in read(results)) == sorted(f"{file}-{i}" for file in range(3) for i in range(200))
 
 
 def test_without_a_service_it_says_so_in_one_line(crawled: Path, tmp_path: Path, url: str) -> None:

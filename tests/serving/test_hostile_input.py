@@ -182,6 +182,28 @@ def test_wrong_http_is_refused_or_cut_off(server: Server, name: str) -> None:
     assert SECRET.encode() not in raw(server, request)
 
 
+def test_a_head_of_200_kilobytes_is_refused_in_words_and_the_next_connection_is_served(server: Server) -> None:
+    large = head(0, *(f"X-{i}: {SECRET}{'a' * 1000}" for i in range(200)))
+    said = raw(server, large[:100_000], large[100_000:], pause=0.2, stays=True)
+    assert statuses(said) == [431]
+    top, _, body = said.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in top.lower()
+    assert json.loads(body)["type"] == "urn:signaal:problem:head-too-large"
+    assert SECRET.encode() not in said
+    good = json.dumps(GOOD).encode()
+    assert statuses(raw(server, head(len(good), "Connection: close") + good, stays=True)) == [200]
+
+
+def test_a_stream_that_turns_into_nonsense_after_its_first_answer_is_cut_off(server: Server) -> None:
+    line = b'{"text": "Kitchen help wanted."}\n'
+    start = head(0, path="/v1/score/stream", media="application/x-ndjson")
+    start = start.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"%x\r\n" % len(line) + line + b"\r\n"
+    said = raw(server, start, b"zz\r\ngeheimtekst\r\n", pause=2, stays=True)
+    assert statuses(said) == [200]
+    assert b'"line":1,' in said
+    assert not said.endswith(b"0\r\n\r\n")
+
+
 def test_garbage_after_a_good_request_costs_only_its_own_connection(server: Server) -> None:
     body = json.dumps(GOOD).encode()
     garbage = b"\x00\xff garbage geheimtekst\r\n\r\n" + head(len(body)) + body

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from serving.keys.store import KeyStore, Scope
 from tests.serving.conftest import until
 
 ROOT = Path(__file__).parents[2]
@@ -146,6 +148,40 @@ def test_lines_of_a_stream_that_are_under_way_are_answered(tmp_path: Path, bundl
     assert answered == list(range(1, len(answered) + 1))
     assert len(answered) > waiting > 0
     assert not received.endswith(b"0\r\n\r\n")
+
+
+def test_a_stream_that_is_stopped_has_paid_for_what_it_answered_and_says_why_it_ends(tmp_path: Path, bundle_folder: Path) -> None:
+    """Of 20 lines 12 are paid, of which 4 are in line, some wait for room in it, and the next waits for the key's minute."""
+    address = f"sqlite:///{tmp_path}/keys.db"
+    store = KeyStore(address)
+    key, token = store.create("crawler", {Scope.SCORE}, ads_per_minute=12, ads_per_day=1000)
+    keyed = {"auth": "keys", "database_url": address, "max_waiting_ads": 4, "drain_seconds": 0, "max_wait_seconds": 60}
+
+    def used() -> int:
+        return store.used(key.id, datetime.now(UTC).date())
+
+    with running(tmp_path / "log", bundle_folder, **keyed) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as stream:
+            head = STREAM_HEAD.replace(b"Host: x", f"Host: x\r\nAuthorization: Bearer {token}".encode())
+            lines = [chunk({"text": f"Line {i}. " + f"Pickers wanted at farm {i}. " * 180}) for i in range(20)]
+            stream.sendall(head + b"".join(lines))
+            until(lambda: used() == 12)
+            server.process.send_signal(signal.SIGTERM)
+            received = b""
+            while more := stream.recv(65536):
+                received += more
+        server.process.wait(30)
+        assert "unforeseen" not in server.log.read_text()
+    *answers, last = (json.loads(line) for line in received.splitlines() if line.startswith(b"{"))
+    numbers = [one["line"] for one in answers]
+    assert numbers == sorted(set(numbers))
+    assert all("indicators" in one for one in answers)
+    assert used() == len(answers) < 12
+    assert len(answers) >= 4, "what was in line"
+    assert last["problem"]["type"] == "urn:signaal:problem:stopping"
+    assert last["retry_after"] >= 1
+    assert not received.endswith(b"0\r\n\r\n")
+    store.close()
 
 
 def test_ctrl_c_ends_it_at_once_even_with_a_long_drain(tmp_path: Path, bundle_folder: Path) -> None:

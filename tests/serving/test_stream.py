@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.runtime import Scorer
+from serving.exchange import StreamOptions, numbered_lines
 from serving.fleet import Fleet
 from serving.schemas import Limits
 from serving.settings import ServingSettings
-from serving.stream import ScoreStream, StreamOptions, numbered_lines
+from serving.stream import ScoreStream
 from serving.under_way import Bodies, Holding
 from tests.serving.conftest import Fussy, GatedRunner, only
 
@@ -108,7 +109,8 @@ class Caller:
 def options(**given: Any) -> StreamOptions:
     chosen: dict[str, Any] = {
         "model": None, "labels": ("debt_or_fees",), "evidence": False, "order": "input", "limits": Limits(64, 20_000, ()),
-        "max_line_bytes": 10_000, "in_flight": 8, "idle_seconds": 30, "holding": Holding(Bodies(1 << 20, 1)), **given,
+        "max_line_bytes": 10_000, "in_flight": 8, "idle_seconds": 30, "retry_after_seconds": 5,
+        "holding": Holding(Bodies(1 << 20, 1)), **given,
     }  # fmt: skip
     return StreamOptions(**chosen)
 
@@ -140,8 +142,13 @@ def test_no_more_is_read_than_may_be_under_way(gated_scorer: Scorer, gated: Gate
 def test_answers_come_as_they_are_done_when_asked_so(gated_scorer: Scorer, gated: GatedRunner) -> None:
     async def scene() -> None:
         fleet, caller = await ready(gated_scorer), Caller(60)
-        done = options(order="done", in_flight=40)
-        await ScoreStream(fleet, done)({}, caller.receive, caller.send)  # type: ignore[arg-type]
+        done = options(order="done", in_flight=64)
+        gated.shut()
+        stream = asyncio.create_task(ScoreStream(fleet, done)({}, caller.receive, caller.send))  # type: ignore[arg-type]
+        while fleet.pick().line.waiting_ads < 60:
+            await asyncio.sleep(0.01)
+        gated.gate.set()
+        await stream
         lines = [one["line"] for one in caller.answers]
         assert lines != sorted(lines)
         assert sorted(lines) == list(range(1, 61))

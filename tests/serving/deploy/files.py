@@ -14,14 +14,10 @@ DEPLOY = ROOT / "serving" / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 USER = 10001
 
-AWAITED = {"SIGNAAL_SERVE_AUTH", "SIGNAAL_SERVE_DATABASE_URL"}
-"""Settings that are being built beside this, and must be merged with it."""
-
 SETTINGS = {
     *(PREFIX + name.upper() for name in ServingSettings.model_fields),
     *("SIGNAAL_" + name.upper() for name in ModelSettings.model_fields),
     SECRETS_DIR,
-    *AWAITED,
 }
 
 

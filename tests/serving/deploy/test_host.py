@@ -34,6 +34,18 @@ def test_the_service_is_shut_in() -> None:
     subprocess.run(measure, check=True, timeout=60, stdout=subprocess.DEVNULL)
 
 
+def test_every_path_of_the_unit_is_made_by_the_steps_on_the_page() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    steps = page[page.index("## Without containers") :]
+    clone = "/opt/signaal/src"
+    assert "cd /opt/signaal && git clone YOUR-CLONE src && cd src" in steps
+    named = set(re.findall(r"/opt/signaal/[\w./-]+", UNIT))
+    assert f"{clone}/docs/deployment.md" in named
+    for path in named:
+        in_clone = path.removeprefix(f"{clone}/")
+        assert (ROOT / in_clone).is_file() if in_clone != path else path in steps, path
+
+
 def test_behind_a_proxy_on_the_same_machine_callers_need_keys() -> None:
     assert "\nEnvironment=SIGNAAL_SERVE_AUTH=keys\n" in UNIT
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,52 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from models.runtime import Scorer
-from serving import stream as stream_module
-from serving.errors import LineStoppedError
+from models.scores import AdScore
+from serving.app import create_app
+from serving.client import ProblemResponse, RefusedLine, SignaalClient
+from serving.errors import LineStoppedError, NotReadyError
 from serving.keys import guard as guard_module
-from serving.keys.allowance import Allowance, spending
+from serving.keys.allowance import Allowance
 from serving.keys.store import KeyStore, Scope
-from tests.serving.conftest import Fussy, GatedRunner
+from serving.settings import ServingSettings
+from tests.serving.conftest import Fussy, GatedRunner, only
 from tests.serving.feedback.conftest import records
 from tests.serving.keys.conftest import bearer, shown
+from tests.serving.listening import listening
 
+OpenServed = Callable[..., AbstractContextManager[str]]
 OpenKeyed = Callable[..., TestClient]
 OpenClient = Callable[..., TestClient]
 
 SCORE = {Scope.SCORE}
+
+
+@pytest.fixture
+def served(eager_scorer: Scorer, tmp_path: Path) -> OpenServed:
+    """Opens a real server that demands the keys of ``sqlite_store``; gives its address."""
+
+    def start(scorer: Scorer = eager_scorer, **settings: Any) -> AbstractContextManager[str]:
+        chosen = ServingSettings(auth="keys", database_url=SecretStr(f"sqlite:///{tmp_path}/keys.db"), **settings)
+        return listening(create_app(only(lambda: scorer), chosen))
+
+    return start
+
+
+class Unready(Fussy):
+    """The real scorer, but the first time that it meets a text the service is not ready."""
+
+    def __init__(self, real: Scorer, text: str) -> None:
+        super().__init__(real, lambda _: False)
+        self.text, self.is_due = text, True
+
+    def answer(self, text: str, *args: Any, **kwargs: Any) -> AdScore:
+        if text == self.text and self.is_due:
+            self.is_due = False
+            raise NotReadyError("Not now.")
+        return super().answer(text, *args, **kwargs)
 
 
 def today_used(store: KeyStore, key_id: str) -> int:
@@ -189,32 +222,55 @@ def test_a_stream_waits_for_its_minute_and_every_line_is_scored(keyed: OpenKeyed
     assert today_used(sqlite_store, made.id) == 84
 
 
-def test_a_stream_that_waits_for_its_minute_does_not_hold_up_the_end_of_the_service(
-    keyed: OpenKeyed, sqlite_store: KeyStore
-) -> None:
-    _, token = sqlite_store.create("desk", SCORE, ads_per_minute=1)
-    state = keyed().app.state  # type: ignore[attr-defined]
+def test_who_waits_for_its_minute_waits_no_longer_than_it_may(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=1, ads_per_day=10)
+    guard = keyed().app.state.guard  # type: ignore[attr-defined]
 
     async def scene() -> None:
-        allowance = Allowance(state.guard, shown(token))
-        async with spending(allowance, 1):
-            pass
-        waiting = asyncio.create_task(spending(allowance, 1, state.stopping).__aenter__())
+        allowance, ended = Allowance(guard, shown(token)), threading.Event()
+        await allowance.take(1)
+        waiting = asyncio.create_task(allowance.take(1, ended.is_set))
         await asyncio.sleep(0.7)
         assert not waiting.done()
-        state.stopping.set()
+        ended.set()
         with pytest.raises(LineStoppedError):
             await asyncio.wait_for(waiting, 5)
 
     asyncio.run(scene())
+    assert today_used(sqlite_store, made.id) == 1
 
 
-def test_a_stream_says_line_by_line_that_the_day_is_over(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
+def test_the_end_of_a_day_ends_a_stream_after_the_answers_that_were_paid(served: OpenServed, sqlite_store: KeyStore) -> None:
     made, token = sqlite_store.create("desk", SCORE, ads_per_day=3)
-    lines = stream(keyed(), token, 5)
-    assert sum("indicators" in one for one in lines) == 3
-    assert {one["problem"]["type"] for one in lines if "problem" in one} == {"urn:signaal:problem:quota-used-up"}
+    body = b'nonsense\n{"text": "a"}\n{"text": "b"}\n{"text": "c"}\n{"text": "d"}\n{"text": " "}\n{"text": "e"}\n'
+    headers = {"Content-Type": "application/x-ndjson", **bearer(token)}
+    lines: list[dict[str, Any]] = []
+    with (
+        served() as url,
+        httpx.stream("POST", f"{url}/v1/score/stream", content=body, headers=headers, timeout=30) as answer,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        lines.extend(json.loads(line) for line in answer.iter_lines())
+    *answers, last = lines
+    assert [(one["line"], "problem" in one) for one in answers] == [(1, True), (2, False), (3, False), (4, False)]
+    assert set(last) == {"problem", "retry_after"}
+    assert last["problem"]["type"] == "urn:signaal:problem:quota-used-up"
+    assert 0 < last["retry_after"] <= 86_400
     assert today_used(sqlite_store, made.id) == 3
+
+
+def test_a_line_that_the_service_cannot_answer_ends_the_stream_and_is_given_back(
+    served: OpenServed, eager_scorer: Scorer, sqlite_store: KeyStore
+) -> None:
+    made, token = sqlite_store.create("desk", SCORE, ads_per_minute=1000, ads_per_day=1000)
+    scorer = Unready(eager_scorer, "Ad 7")
+    ads = [{"id": str(i), "text": f"Ad {i}"} for i in range(40)]
+    with served(scorer, retry_after_seconds=1) as url, SignaalClient(url, api_key=token) as client:
+        answers = list(client.score_stream(ads, evidence=False))
+    assert not scorer.is_due
+    assert [one.id for one in answers] == [ad["id"] for ad in ads], "in order, though the seventh was answered by a second stream"
+    assert not any(isinstance(one, RefusedLine) for one in answers)
+    assert today_used(sqlite_store, made.id) == 40
 
 
 def test_a_line_that_cannot_be_scored_costs_nothing(keyed: OpenKeyed, sqlite_store: KeyStore) -> None:
@@ -225,24 +281,23 @@ def test_a_line_that_cannot_be_scored_costs_nothing(keyed: OpenKeyed, sqlite_sto
     assert today_used(sqlite_store, made.id) == 1
 
 
-def test_a_revoked_key_ends_a_stream_that_runs(keyed: OpenKeyed, sqlite_store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revoked_key_ends_a_stream_that_runs(
+    served: OpenServed, sqlite_store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(guard_module, "GOOD_FOR_SECONDS", 0.0)
-    monkeypatch.setattr(stream_module, "LOOK_SECONDS", 30.0)  # httpx cannot take up a body again that a look broke off
     made, token = sqlite_store.create("desk", SCORE, ads_per_day=10)
-    client = keyed()
 
-    async def lines() -> AsyncIterator[bytes]:
-        yield b'{"text": "Ad 1"}\n'
+    def ads() -> Iterator[dict[str, str]]:
+        yield {"id": "before", "text": "Ad 1"}
         while today_used(sqlite_store, made.id) == 0:
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)
         sqlite_store.revoke(made.id)
-        yield b'{"text": "Ad 2"}\n'
+        yield {"id": "after", "text": "Ad 2"}
 
-    async def scene() -> httpx.Response:
-        headers = {"Content-Type": "application/x-ndjson", **bearer(token)}
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(client.app), base_url="http://test") as caller:
-            return await caller.post("/v1/score/stream", content=lines(), headers=headers)
-
-    before, after = (json.loads(line) for line in asyncio.run(scene()).text.splitlines())
-    assert "indicators" in before
-    assert after["problem"]["type"] == "urn:signaal:problem:no-valid-key"
+    with served() as url, SignaalClient(url, api_key=token) as client:
+        answers = client.score_stream(ads())
+        assert next(answers).id == "before"
+        with pytest.raises(ProblemResponse) as ended:
+            next(answers)
+    assert ended.value.problem.type == "urn:signaal:problem:no-valid-key"
+    assert today_used(sqlite_store, made.id) == 1

@@ -68,6 +68,10 @@ def test_a_key_is_made_shown_once_listed_rotated_and_revoked(
         (["create", "a\nb", "--scope", "score"], "1 to 100 printable characters"),
         (["revoke", "0123456789ab"], "There is no key 0123456789ab."),
         (["rotate", "0123456789ab"], "There is no key 0123456789ab."),
+        (["rotate", "0123456789ab", "--grace-hours", "721"], "--grace-hours: the old secret may stay good for 0 to 720 hours"),
+        (["rotate", "0123456789ab", "--grace-hours", "1e300"], "--grace-hours: the old secret may stay good for 0 to 720 hours"),
+        (["rotate", "0123456789ab", "--grace-hours", "nan"], "--grace-hours: the old secret may stay good for 0 to 720 hours"),
+        (["rotate", "0123456789ab", "--grace-hours=-1"], "--grace-hours: the old secret may stay good for 0 to 720 hours"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
