@@ -1,5 +1,5 @@
-"""From a labelled export to a model in service and back again: every step a command, as in docs/retraining.md, in a process
-of its own; two encoder layers and few steps."""
+"""From a labelled export to a model in service, to a better one, and back again: every step a command, as in docs/retraining.md,
+in a process of its own; two encoder layers and few steps."""
 
 import json
 import time
@@ -8,51 +8,64 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from models.bundle import RELEASED, open_bundle
 from tests.e2e.desk import Desk, found
 from tests.serving.listening import serving_process
+from training.gates import PACKAGED_GATES
 
 AD = {"ads": [{"id": "a", "text": "Pickers wanted. The bus costs 900 and comes off your wages."}]}
+FEW_TEXTS = {
+    # Of so few texts one is more than the packaged limits; a barely trained champion is above them, too.
+    "identity_swap": {"at_most": 0.02, "or_champion": True},
+    "identity_pairs": {"at_most": 0.02, "or_champion": True},
+    # Two equal models on a busy machine.
+    "latency_ratio": {"at_most": 3},
+}
+"""Gates that differ from the packaged ones."""
+SMALL = "--set layers=2 --set max_steps=40"
 
 
 @pytest.mark.slow
 def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(tmp_path)
-    desk.do("signaal-label corpus export all.jsonl")
-    lines = (tmp_path / "all.jsonl").read_text().splitlines()
-    train, rest = (
-        [line for line in lines if '"split": "train"' in line],
-        [line for line in lines if '"split": "train"' not in line],
-    )
-    (tmp_path / "data.jsonl").write_text("\n".join(train[::6] + rest[::14]) + "\n")
-    data = "--data data.jsonl"
-
-    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", desk.environment["SIGNAAL_MLFLOW_TRACKING_URI"])
-    out = desk.do(f"signaal-train run {data} --layers 2 --max-steps 40 --version one")
+    gates = yaml.safe_load(PACKAGED_GATES.read_text()) | FEW_TEXTS
+    (tmp_path / "gates.yaml").write_text(yaml.safe_dump(gates))
+    desk.do("signaal-label corpus export data/corpus.jsonl")
+    at_first, more = some_of(tmp_path / "data/corpus.jsonl")
+    (tmp_path / "data/corpus.jsonl").write_text(at_first)
+    desk.do("signaal-train init")
+    out = desk.do(f"signaal-train run signaal.yaml {SMALL} --set version=one")
     one = found(r"bundle: (\S+)", out)
     assert "registered as version 1" in out
 
+    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", desk.environment["SIGNAAL_MLFLOW_TRACKING_URI"])
     with serving_process("auto", tmp_path / "serve.log", models_poll_seconds=0.5) as server:
         released = open_bundle(RELEASED).manifest.version
         answering(server.url, released)
 
-        assert "macro-F1" in desk.do(f"signaal-train evaluate {one} data.jsonl --output reports/one")
-        out = desk.do(f"signaal-train compare released {one} {data}")
-        assert "P(better)" in out
-        assert (tmp_path / "reports/comparison/comparison.html").is_file()
-
-        out = desk.do(f"signaal-train promote 1 {data}", code=1)
+        out = desk.do("signaal-train promote 1 --gates gates.yaml", code=1)
         assert "refused: signaal one" in out
         assert "macro_f1: worse by" in out
         assert asked(server.url) == released
 
-        desk.do(f"signaal-train promote 1 {data} --force --reason exercise")
+        desk.do("signaal-train promote 1 --gates gates.yaml --force --reason exercise")
         answering(server.url, "one")
 
-        two = found(r"bundle: (\S+)", desk.do(f"signaal-train recalibrate {one} {data} --version two"))
-        out = desk.do(f"signaal-train promote {two} {data}")
-        assert "signaal version 2" in out, "the version that recalibrate registered, not another one"
+        (tmp_path / "data/all.jsonl").write_text(at_first + more)
+        out = desk.do(
+            f"signaal-train run signaal.yaml {SMALL} --set data=data/all.jsonl --set start_from={one} --set version=two"
+        )
+        two = found(r"bundle: (\S+)", out)
+        assert "registered as version 2" in out
+        assert "macro-F1" in desk.do(f"signaal-train evaluate {two} data/all.jsonl")
+        out = desk.do(f"signaal-train compare models:/signaal@champion {two} --data data/all.jsonl")
+        assert f"A: {open_bundle(tmp_path / one).identity}" in out
+        assert (tmp_path / "reports/comparison/comparison.html").is_file()
+
+        out = desk.do("signaal-train promote 2 --data data/all.jsonl --gates gates.yaml")
+        assert "signaal version 2" in out
         answering(server.url, "two")
 
         assert "the champion is version 1 again; it was version 2" in desk.do("signaal-train rollback --reason exercise")
@@ -62,7 +75,20 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
     out = desk.do("signaal-train models")
     assert "passed over" in out
     assert "champion: released" in out
-    assert json.loads((tmp_path / "reports/promotion/comparison.json").read_text())["b"]["version"] == "two"
+
+    decided = json.loads((tmp_path / "reports/promotion/comparison.json").read_text())
+    assert (decided["a"]["version"], decided["b"]["version"]) == ("one", "two")
+    assert decided["figures"]["macro_f1"]["difference"] > 0.05, "training on made it a better model"
+    how = json.loads((tmp_path / two / "training.json").read_text())
+    assert how["started_from"] == str(open_bundle(tmp_path / one).identity)
+
+
+def some_of(corpus: Path) -> tuple[str, str]:
+    """A labelled file to begin with, and training texts that come later."""
+    lines = corpus.read_text().splitlines(keepends=True)
+    train = [line for line in lines if '"split": "train"' in line]
+    held_out = [line for line in lines if '"split": "train"' not in line]
+    return "".join(train[::12] + held_out[::14]), "".join(train[6::12])
 
 
 def asked(url: str) -> str:
