@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from models.onnx_graph import Precision
@@ -58,7 +59,7 @@ def compare(
 
 def print_comparison(comparison: "Comparison", report: Path) -> None:
     """The main rows, for a console."""
-    console.print(f"A: {comparison.a.name}\nB: {comparison.b.name}", highlight=False)
+    console.print(f"A: {comparison.a.name}\nB: {comparison.b.name}", highlight=False, markup=False)
     table = Table("", "A", "B", "B − A", "95% interval", "P(better)")
     for name, found in comparison.figures.items():
         _add_difference(table, name.replace("_", " "), found)
@@ -113,13 +114,15 @@ def promote(
     if result.verdicts:
         console.print(_gates_table(result.verdicts))
     if result.not_judged:
-        console.print(f"[red]The gates could not be asked:[/] {result.not_judged}", highlight=False)
+        console.print(f"[red]The gates could not be asked:[/] {escape(result.not_judged)}", highlight=False)
     if result.report:
-        console.print(f"report: {result.report}", highlight=False)
+        console.print(f"report: {result.report}", highlight=False, markup=False)
     if result.move is None:
-        console.print(f"[red]refused:[/] {result.candidate.bundle.identity} does not become the champion.", highlight=False)
+        console.print(
+            f"[red]refused:[/] {escape(str(result.candidate.bundle.identity))} does not become the champion.", highlight=False
+        )
         for refusal in result.refusals:
-            console.print(f"  {refusal}", highlight=False)
+            console.print(f"  {refusal}", highlight=False, markup=False)
         raise typer.Exit(REFUSED)
     console.print(
         f"{settings.registered_model} version {result.move.champion} ({result.candidate.bundle.identity}) is now the champion; "
@@ -144,7 +147,7 @@ def _gates_table(verdicts: "list[Verdict]") -> Table:
                 "" if several else _number(verdict.b),
                 "" if several else _number(verdict.difference, "+.3f"),
                 verdict.limit,
-                f"[red]shut:[/] {verdict.refusal}" if verdict.refusal else f"[green]open[/] {verdict.passed_by}".strip(),
+                f"[red]shut:[/] {escape(verdict.refusal)}" if verdict.refusal else f"[green]open[/] {verdict.passed_by}".strip(),
             )
     return table
 

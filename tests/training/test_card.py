@@ -21,6 +21,7 @@ def card_of_facts(bundle: Bundle, how: How | None = None, **not_in_the_bundle: A
         facts={
             "model": asdict(bundle.identity),
             "data_digest": manifest.data_digest,
+            "unseen": False,
             "figures": bundle.metrics,
             "baselines": bundle.metrics["baselines"],
         },
