@@ -122,7 +122,7 @@ def test_no_request_fails_and_every_score_is_of_the_version_that_the_answer_name
         for version, found in caller.answers:
             assert found == pytest.approx(expected[version][row], abs=1e-4)
         for one, other in itertools.combinations(versions, 2):
-            assert max(abs(expected[one][row][label] - p) for label, p in expected[other][row].items()) > 0.1
+            assert max(abs(expected[one][row][label] - p) for label, p in expected[other][row].items()) > 0.01
 
 
 def scores_of(bundle: Bundle, settings: ModelSettings, callers: list[Caller]) -> list[Probabilities]:

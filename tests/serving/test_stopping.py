@@ -162,7 +162,7 @@ def test_a_stream_that_is_stopped_has_paid_for_what_it_answered_and_says_why_it_
 
     with running(tmp_path / "log", bundle_folder, **keyed) as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as stream:
-            head = STREAM_HEAD.replace(b"Host: x", f"Host: x\r\nAuthorization: Bearer {token}".encode())
+            head = STREAM_HEAD.replace(b"Host: localhost", f"Host: localhost\r\nAuthorization: Bearer {token}".encode())
             lines = [chunk({"text": f"Line {i}. " + f"Pickers wanted at farm {i}. " * 180}) for i in range(20)]
             stream.sendall(head + b"".join(lines))
             until(lambda: used() == 12)

@@ -32,7 +32,7 @@ def slow(server: Server, sent: int, announced: int | None = None, path: str = "/
     """A caller who sends the beginning of a body, and then nothing. One who does not announce how much it is sends chunks."""
     media = "application/x-ndjson" if path.endswith("stream") else "application/json"
     length = "Transfer-Encoding: chunked" if announced is None else f"Content-Length: {announced}"
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media}\r\n{length}\r\n\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media}\r\n{length}\r\n\r\n".encode()
     body = b"x" * sent
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=30) as connection:
         connection.sendall(head + (body if announced else b"%x\r\n%b\r\n" % (sent, body)))
@@ -157,8 +157,8 @@ def impatient(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> 
 IDLE = {
     "nothing": b"",
     "half a head": b"GET /healthz HTTP/1.1\r\n",
-    "half a head after a request": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\n",
-    "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n",
+    "half a head after a request": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\n",
+    "a body that nobody reads": b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n",
 }
 
 
