@@ -63,11 +63,11 @@ def test_every_command_opens_it(name: str, said: Said, tmp_path: Path) -> None:
     assert str(open_bundle(RELEASED).identity) in said(2, "drift", sample, sample, "--bundle", name)
 
 
-def test_noise_judges_with_it(said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_noise_opens_it_and_says_what_is_missing(said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("training.frozen.LEAST_STEPS", 2)
     monkeypatch.setattr("training.frozen.EPOCHS", 1)
     data = write_small_data(tmp_path / "some.jsonl", texts=40, held_out=4)
-    assert "labels flagged" in said(0, "noise", "--data", str(data), "--encoder", "models:/signaal@begun", "--folds", "2")
+    assert "No label can be judged" in said(2, "noise", "--data", str(data), "--encoder", "models:/signaal@begun", "--folds", "2")
 
 
 def test_a_name_that_there_is_not_is_one_line(said: Said) -> None:

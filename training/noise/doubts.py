@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.example import LabelledExample
 from models.taxonomy import Taxonomy
 from training.dataset import label_matrix
+from training.errors import TrainingError
 
 Given = Literal["present", "absent", "hard_negative"]
 FEWEST = 10
@@ -59,10 +60,17 @@ def find_doubts(
         examples: as they are labelled.
         probabilities: [examples, labels], out of sample, calibrated.
         at_least: what is not flagged is listed too where the probability of the opposite is this high.
+
+    Raises:
+        TrainingError: every label is too rare.
     """
     truth = label_matrix(examples, taxonomy.label_ids).numpy()
     positives = truth.sum(axis=0)
     columns = [i for i, n in enumerate(positives) if FEWEST <= n <= len(examples) - FEWEST]
+    if not columns:
+        raise TrainingError(
+            f"No label can be judged: for one, {FEWEST} texts that have it are needed, and as many that have not."
+        )
     given = [[place for place, column in enumerate(columns) if row[column]] for row in truth]
     judged = np.clip(probabilities[:, columns], 1e-6, 1 - 1e-6)
     with warnings.catch_warnings():
