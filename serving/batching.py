@@ -17,8 +17,8 @@ from models.windows import Window
 
 MOST_PADDING = 0.1
 """Share of a batch. With few waiting, a batch filled whatever their lengths is slower than no batches: of eight windows of ads of
-all lengths, 40% would be padding. With what a batch and a token cost (docs/serving.md, Speed), more than a tenth costs more
-than a larger batch gains."""
+all lengths, 40% would be padding. Where a batch costs 4.9 ms and a padded token 0.17 ms (2 cores, fp32), more than a tenth costs
+more than a larger batch gains; what it gave is in docs/serving.md, Speed."""
 
 
 @dataclass(eq=False, slots=True)
