@@ -65,7 +65,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSet
     report = Path(facts["report"])
     figures = json.loads((report.parent / "report.json").read_text(encoding="utf-8"))
     bundle = open_bundle(Path(facts["bundle"]))
-    result = RunResult(bundle, facts["version"], report, figures["figures"], figures["baselines"])
+    result = RunResult(bundle, report, figures["figures"], figures["baselines"], facts["version"])
     made, folder = bundle.folder.parents[1], tmp_path_factory.mktemp("small-run")
     shutil.copyfile(made / "mlflow.db", folder / "mlflow.db")
     return SmallRun(result, made / "data" / "corpus.jsonl", folder, _with_store(model_settings, folder))

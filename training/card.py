@@ -4,7 +4,7 @@ from typing import Any
 
 from models.base import DEFAULT_BASE
 from models.taxonomy import Taxonomy
-from training.provenance import AVERAGED, DIFFERS, LANGUAGES, RECALIBRATED, STARTED_FROM, How, is_trained_on, training_data
+from training.provenance import AVERAGED, DIFFERS, LANGUAGES, RECALIBRATED, STARTED_FROM, How, training_data
 from training.report import report_markdown, template
 
 
@@ -28,7 +28,7 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_dige
             how=dict.fromkeys((RECALIBRATED, AVERAGED, STARTED_FROM)) | how,
             base=f"{base} (intfloat/multilingual-e5-small, 4-bit)" if base == DEFAULT_BASE else base,
             data_digest=data_digest,
-            trained_here=is_trained_on(how, data_digest),
+            trained_here=facts["unseen"],
             trained_on=_trained_on(how),
             differs=_differs(how),
             **details,

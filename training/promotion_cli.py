@@ -11,6 +11,7 @@ from rich.table import Table
 from models.onnx_graph import Precision
 from models.settings import ModelSettings
 from training.errors import TrainingError
+from training.run_cli import A_MODEL
 
 if TYPE_CHECKING:
     from training.comparison import Comparison
@@ -33,7 +34,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="A model: 'released', a bundle folder, models:/signaal/3, models:/signaal@champion.")],
+    a: Annotated[str, typer.Argument(help=A_MODEL)],
     b: Annotated[str | None, typer.Argument(help="Another one; A itself when left out.", show_default=False)] = None,
     data: Data = Path("data/corpus.jsonl"),
     precision: Annotated[

@@ -60,25 +60,25 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """A sealed bundle with its report, which the registry does not know yet."""
-
+class _Measured:
     bundle: Bundle
-    scorer: Scorer
     report: Path
     figures: dict[str, Any]
     baselines: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class RunResult:
+class Evaluated(_Measured):
+    """A sealed bundle with its report, which the registry does not know yet."""
+
+    scorer: Scorer
+
+
+@dataclass(frozen=True)
+class RunResult(_Measured):
     """What a run gave."""
 
-    bundle: Bundle
     registered_version: str
-    report: Path
-    figures: dict[str, Any]
-    baselines: dict[str, Any]
 
 
 def run(
@@ -178,7 +178,7 @@ def finish(
 def registered(what: Evaluated, model_settings: ModelSettings) -> RunResult:
     """Register a bundle; the MLflow run that made it is active."""
     version = register(what.bundle, what.scorer, model_settings)
-    return RunResult(what.bundle, version, what.report, what.figures, what.baselines)
+    return RunResult(what.bundle, what.report, what.figures, what.baselines, version)
 
 
 def evaluated(
@@ -240,7 +240,7 @@ def evaluated(
     report = write_report(report_folder, facts, evaluation.draw(report_folder))
     log_figures(evaluation.figures, evaluation.baselines)
     mlflow.log_artifacts(str(report_folder), "report")
-    return Evaluated(bundle, scorer, report, evaluation.figures, evaluation.baselines)
+    return Evaluated(bundle, report, evaluation.figures, evaluation.baselines, scorer)
 
 
 def build_runner(folder: Path, base: BaseReference, model_settings: ModelSettings, *, blind: bool = True) -> GraphRunner:

@@ -1,6 +1,5 @@
 """Ready means that scoring works now."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,20 +9,12 @@ from fastapi.testclient import TestClient
 
 from models.runtime import Scorer
 from serving.readiness import MOST_FAILED
-from tests.serving.conftest import GatedRunner
+from tests.serving.conftest import GatedRunner, until
 from tests.serving.exposition import Exposition
 
 OpenClient = Callable[..., TestClient]
 
 SECRET = "geheimtekst"
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("not after 30 seconds")
 
 
 def ask(client: TestClient, text: str = "An ad.") -> int:

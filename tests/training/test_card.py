@@ -10,25 +10,26 @@ from models.bundle import RELEASED, Bundle, open_bundle, reads_blinded
 from tests.conftest import SmallRun
 from training.card import model_card
 from training.data import load_data
-from training.provenance import AVERAGED, DIFFERS, RECALIBRATED, How, how_trained
+from training.provenance import AVERAGED, DIFFERS, RECALIBRATED, How, how_trained, is_trained_on
 
 
 def card_of_facts(bundle: Bundle, how: How | None = None, **not_in_the_bundle: Any) -> str:
     """The card from what a bundle holds; its data's counts and description and the graph's precision are in the card alone."""
     manifest = bundle.manifest
+    how = how or how_trained(bundle)
     return model_card(
         taxonomy=bundle.taxonomy,
         facts={
             "model": asdict(bundle.identity),
             "data_digest": manifest.data_digest,
-            "unseen": False,
+            "unseen": is_trained_on(how, manifest.data_digest),
             "figures": bundle.metrics,
             "baselines": bundle.metrics["baselines"],
         },
         name=manifest.name,
         version=manifest.version,
         data_digest=manifest.data_digest,
-        how=how or how_trained(bundle),
+        how=how,
         blinded=reads_blinded(manifest.format),
         git_commit=manifest.git_commit,
         **not_in_the_bundle,
