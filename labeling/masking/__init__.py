@@ -26,6 +26,9 @@ def mask_contacts(text: str) -> str:
 
 
 def _masked_once(text: str) -> str:
-    text = masked_addresses(text, fold(text))
-    text = masked_phones(text, fold(text))
-    return masked_number_words(text, fold(text))
+    folded = fold(text)
+    for mask in (masked_addresses, masked_phones, masked_number_words):
+        masked = mask(text, folded)
+        if masked is not text:
+            text, folded = masked, fold(masked)
+    return text

@@ -2,8 +2,9 @@
 
 import re
 
-from labeling.masking.folding import zero_like
+from labeling.masking.folding import lowered, zero_like
 
+# Patterns are for text in lower case, but for those of links without http, in which case tells an ending from a sentence.
 # As the languages say @ and the dot.
 _AT_WORD = "at|aet|arroba|kukac|ma[lł]pa|chiocciola|apenstaartje|apestaartje|klammeraffe|кльомба|маймуна|собака"
 _DOT_WORD = "dot|punt|punkt|point|punto|ponto|kropka|punct|pont|nokta|точка|крапка"
@@ -11,9 +12,8 @@ _AT = rf"@| @ | ?[\[({{<] ?(?:@|{_AT_WORD}|et) ?[\])}}>] ?| (?:{_AT_WORD}) "
 _DOT = rf"\.| ?[\[({{<] ?(?:\.|{_DOT_WORD}) ?[\])}}>] ?| (?:{_DOT_WORD}) "
 _EMAIL = re.compile(
     rf"(?<![\w.+\-])[^\W_][\w.+\-]*(?:{_AT})[\w\-]+(?:(?:{_DOT})[\w\-]+)*(?:{_DOT})[^\W\d_]{{2,}}",
-    re.IGNORECASE,
 )
-_KEPT = re.compile(rf"[\[({{< ](?:@|{_AT_WORD}|et|{_DOT_WORD})[\])}}> ]", re.IGNORECASE)
+_KEPT = re.compile(rf"[\[({{< ](?:@|{_AT_WORD}|et|{_DOT_WORD})[\])}}> ]")
 """Words that stand for @ and dot, which show the disguise."""
 _HANDLE = re.compile(r"(?<![\w.])@[\w.\-]*\w")
 _APPS = (
@@ -47,10 +47,10 @@ _APPS = (
         "скайп",
     ),
 )
-_APP = re.compile(rf"(?<![^\W_])(?:{'|'.join(_APPS)})[ :=\-–>]{{1,4}}(?:id[ :]{{1,2}})?", re.IGNORECASE)
+_APP = re.compile(rf"(?<![^\W_])(?:{'|'.join(_APPS)})[ :=\-–>]{{1,4}}(?:id[ :]{{1,2}})?")
 _UNCOMMON_WORD = re.compile(r"(?=[\w.\-]*(?:[^\W\d_][\d_]|_[^\W_]|[^\W_]\.[^\W_]|\d[^\W\d_]))[\w.\-]*\w")
 """After an app's name this is a handle: no ordinary word has a digit, an underscore or a dot inside."""
-_URL = re.compile(r"(?P<kept>https?://|www\.)[^\s<>\"“”()\[\]]+", re.IGNORECASE)
+_URL = re.compile(r"(?P<kept>https?://|www\.)[^\s<>\"“”()\[\]]+")
 _TLD = (
     "com|org|net|info|biz|eu|nl|be|de|at|ch|fr|es|pt|it|pl|ro|md|hu|bg|ua|tr|ru|cz|sk|gr|uk|ie|io|me|app|site|online|link|page|xyz|"
     "shop|jobs|gl|ly|gg|bio"
@@ -62,29 +62,34 @@ _DOMAIN = re.compile(
     rf"|(?<![\w@.\-])(?=\w*-)[^\W_][\w\-]*\.(?:{_TLD})(?![\w\-]|\.\w)"
 )
 
+_DOT_AND_LETTER = re.compile(r"\.[a-z]")
+"""What every such link has, and few ads."""
+
 
 def masked_addresses(text: str, folded: str) -> str:
     """The text with addresses masked; ``folded`` is ``fold(text)``."""
-    chars = list(text)
-    if "@" in folded or _KEPT.search(folded):
-        for found in _EMAIL.finditer(folded):
+    chars, lower = list(text), lowered(folded)
+    if "@" in lower or _KEPT.search(lower):
+        for found in _EMAIL.finditer(lower):
             start = found.start()
-            for kept in _KEPT.finditer(folded, *found.span()):
+            for kept in _KEPT.finditer(lower, *found.span()):
                 _mask(folded, chars, start, kept.start())
                 start = kept.end()
             _mask(folded, chars, start, found.end())
-        for found in _HANDLE.finditer(folded):
+        for found in _HANDLE.finditer(lower):
             _mask(folded, chars, *found.span())
-    for found in _URL.finditer(folded):
-        _mask(folded, chars, found.end("kept"), found.end())
-    for found in _DOMAIN.finditer(folded):
-        _mask(folded, chars, *found.span())
-    lowered = folded.lower()
-    if any(app in lowered for app in _APPS):
-        for app in _APP.finditer(folded):
+    if "://" in lower or "www." in lower:
+        for found in _URL.finditer(lower):
+            _mask(folded, chars, found.end("kept"), found.end())
+    if _DOT_AND_LETTER.search(folded):
+        for found in _DOMAIN.finditer(folded):
+            _mask(folded, chars, *found.span())
+    if any(map(lower.__contains__, _APPS)):
+        for app in _APP.finditer(lower):
             if handle := _UNCOMMON_WORD.match(folded, app.end()):
                 _mask(folded, chars, *handle.span())
-    return "".join(chars)
+    masked = "".join(chars)
+    return text if masked == text else masked
 
 
 def _mask(folded: str, chars: list[str], start: int, end: int) -> None:

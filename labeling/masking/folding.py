@@ -19,6 +19,13 @@ def fold(text: str) -> str:
     return text if text.isascii() else text.translate(_FOLDING)
 
 
+def lowered(folded: str) -> str:
+    """A folded text in lower case, as long as it was."""
+    lower = folded.lower()
+    # A Turkish İ is two characters then.
+    return lower if len(lower) == len(folded) else "".join(c.lower()[0] for c in folded)
+
+
 def zero_like(char: str) -> str:
     """The zero of the same kind as this digit, or look-alike of a digit."""
     if char in DIGIT_LOOKALIKES:

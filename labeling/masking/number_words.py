@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from labeling.masking.folding import fold, zero_like
+from labeling.masking.folding import fold, lowered, zero_like
 from labeling.masking.phones import LEAST_DIGITS, without_other_numbers
 
 WORDS_FILE = Path(__file__).with_name("number_words.yaml")
@@ -56,14 +56,12 @@ def _words() -> tuple[dict[str, _Word], dict[str, str]]:
 
 def masked_number_words(text: str, folded: str) -> str:
     """The text with numbers in words masked; ``folded`` is ``fold(text)``."""
-    lowered = folded.lower()
-    if len(lowered) != len(folded):  # a Turkish İ is two characters then
-        lowered = "".join(c.lower()[0] for c in folded)
+    lower = lowered(folded)
     words = _words()[0]
-    if sum(token in words for token in _TOKEN.findall(lowered)) < LEAST_WORDS:
+    if sum(token in words for token in _TOKEN.findall(lower)) < LEAST_WORDS:
         return text
     chars = list(text)
-    for run in _runs(without_other_numbers(lowered)):
+    for run in _runs(without_other_numbers(lower)):
         language = min(run.languages or ())
         zero = _words()[1][language]
         for token in run.tokens:
@@ -73,7 +71,8 @@ def masked_number_words(text: str, folded: str) -> str:
                 elif not _is_link(token[0], language):
                     letter = zero[min(place - token.start(), len(zero) - 1)]
                     chars[place] = letter.upper() if chars[place].isupper() else letter
-    return "".join(chars)
+    masked = "".join(chars)
+    return text if masked == text else masked
 
 
 def _is_link(token: str, language: str) -> bool:

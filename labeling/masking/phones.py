@@ -78,11 +78,14 @@ def masked_phones(text: str, folded: str) -> str:
         for place in range(start, end):
             if searched[place].isdigit() or chars[place] in DIGIT_LOOKALIKES:
                 chars[place] = zero_like(chars[place])
-    return "".join(chars)
+    masked = "".join(chars)
+    return text if masked == text else masked
 
 
 def without_other_numbers(folded: str) -> str:
     """Dates, times and amounts of money as line feeds, which no number reaches across; the length stays."""
+    if not any(map(folded.__contains__, "0123456789")):
+        return folded
     for pattern in _NOT_PHONES:
         folded = pattern.sub(_blank, folded)
     return _AMOUNTS.sub(lambda found: _blank(found) if _is_money(found) else found[0], folded)

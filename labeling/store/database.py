@@ -31,17 +31,20 @@ class Database:
 
     Args:
         address: ``sqlite:///FILE`` or ``postgresql://…``.
+        up_to_date: whoever opens it knows that its tables are this version's.
 
     Raises:
         StoreError: it cannot be opened. The message never has a password or a value that was stored.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, up_to_date: bool = False) -> None:
         self.url = parsed(address)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._reader = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
         self._writer = self._reader.execution_options(writes=True)
         self._line = threading.Lock() if self.is_sqlite else nullcontext()
+        if up_to_date:
+            return
         try:
             with self._saying_what_failed(), self._line, self._writer.begin() as connection:
                 upgrade(connection)

@@ -1,11 +1,14 @@
 """How far reviewers agree, with one another and with gold items, and each of them over time; kept until an opinion changes."""
 
 import logging
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -22,6 +25,8 @@ log = logging.getLogger("signaal.label")
 
 State = tuple[int, int, datetime | None]
 """What changes with every opinion that is done, undone, changed or erased: how many, which, and the latest save."""
+FEW = 1000
+"""Opinions that are counted in a tenth of a second."""
 MOST_SPAN_ADS = 1000
 """Span agreement looks at the latest ads with marks of two reviewers, so that it stays quick."""
 
@@ -46,8 +51,8 @@ class Quality:
 
 
 class QualityCache:
-    """Computes ``Quality`` once for each state of the opinions, in a thread of its own: over ten thousand opinions it takes
-    seconds, and nobody should wait for a page that long."""
+    """Computes ``Quality`` once for each state of the opinions, beside the pages: in a thread while opinions are few, which is
+    quick; from ``FEW`` on in a process of its own, or whoever asks for a page meanwhile would wait for seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -56,24 +61,25 @@ class QualityCache:
         self._running: threading.Event | None = None
 
     def get(self, patience: float) -> tuple[Quality | None, bool]:
-        """The latest figures there are after ``patience`` seconds at most, and whether they are those of now."""
+        """The latest figures there are, and whether they are those of now. It waits for new ones only while opinions are few,
+        ``patience`` seconds at most."""
         with self._database.read() as session:
             state = _state(session)
+        few = state[0] < FEW
         with self._lock:
             if self._kept and self._kept[0] == state:
                 return self._kept[1], True
             if self._running is None:
                 self._running = threading.Event()
-                threading.Thread(target=self._compute, args=(self._running,), daemon=True).start()
+                threading.Thread(target=self._compute, args=(self._running, few), daemon=True).start()
             running = self._running
-        running.wait(patience)
+        running.wait(patience if few else 0)
         with self._lock:
             return (self._kept[1], self._kept[0] == state) if self._kept else (None, False)
 
-    def _compute(self, finished: threading.Event) -> None:
+    def _compute(self, finished: threading.Event, few: bool) -> None:
         try:
-            with self._database.read() as session:
-                kept = _state(session), _quality(session)
+            kept = _figures(self._database) if few else _figures_of_a_process(self._database)
             with self._lock:
                 self._kept = kept
         except Exception as error:
@@ -83,6 +89,43 @@ class QualityCache:
             with self._lock:
                 self._running = None
             finished.set()
+
+
+def _figures(database: Database) -> tuple[State, Quality]:
+    with database.read() as session:
+        return _state(session), _quality(session)
+
+
+def _figures_of_a_process(database: Database) -> tuple[State, Quality]:
+    """The same, computed by a process that ends with it; when this one is killed, that one still ends.
+
+    Raises:
+        EOFError: the process failed.
+    """
+    # Not forked: this process has threads, and a lock that one of them holds would never be free in the child.
+    context = get_context("spawn")
+    answer, its_end = context.Pipe(duplex=False)
+    address = database.url.render_as_string(hide_password=False)
+    process = context.Process(target=_send_figures, args=(address, its_end), daemon=True)
+    with answer:
+        process.start()
+        its_end.close()
+        try:
+            found: tuple[State, Quality] = answer.recv()
+        finally:
+            process.join()
+    return found
+
+
+def _send_figures(address: str, answer: Connection) -> None:
+    os.nice(10)  # who reads ads comes first
+    database = Database(address, up_to_date=True)
+    try:
+        answer.send(_figures(database))
+    except Exception as error:
+        raise SystemExit(f"The figures of the dashboard failed with {type(error).__qualname__}.") from None  # and with no text
+    finally:
+        database.close()
 
 
 def _state(session: Session) -> State:

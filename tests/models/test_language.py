@@ -22,3 +22,9 @@ def test_languages_are_told_apart(text: str, code: str) -> None:
 @pytest.mark.parametrize("text", ["", "0612345678", "🙂🙂", "…"])
 def test_nothing_to_read_is_unknown(text: str) -> None:
     assert detect_language(text) == ("und", 0.0)
+
+
+def test_a_long_text_is_told_by_its_beginning() -> None:
+    beginning = "Wij zoeken medewerkers voor de kas in het Westland. " * 5
+    whole = beginning + "We are looking for pickers for the summer season. " * 400
+    assert detect_language(whole) == detect_language(beginning)
