@@ -10,12 +10,12 @@ from tempfile import mkdtemp
 
 import pytest
 
-from labeling.corpus_files import corpus_paths, read_corpus
+from labeling.corpus_files import corpus_paths
 from models.base import DEFAULT_BASE, base_encoder_folder
 from models.bundle import RELEASED, open_bundle
-from models.example import write_examples
 from models.runtime import Scorer
 from models.settings import ModelSettings
+from tests.training.small_data import write_small_data
 from training.run import RunResult, run
 from training.settings import TrainingSettings
 
@@ -72,10 +72,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSet
 
 
 def _make(folder: Path, model_settings: ModelSettings) -> RunResult:
-    corpus = [item.example for item in read_corpus(corpus_paths())]
     data = folder / "data" / "corpus.jsonl"
-    some = [e for e in corpus if e.split == "train"][::4] + [e for e in corpus if e.split != "train"][::8]
-    write_examples(some, data)
+    data.parent.mkdir()
+    write_small_data(data, texts=600, held_out=180)
     training = TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
