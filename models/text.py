@@ -14,7 +14,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import regex
 from confusable_homoglyphs import categories, confusables
@@ -30,6 +30,8 @@ _WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+")
 _SPACED = r"(?<![\p{{L}}\p{{N}}]){0}(?P<gap>[ ._*·-]){0}(?:(?P=gap){0}){{2,}}(?![\p{{L}}\p{{N}}])"
 _LETTER_SPACED = [regex.compile(_SPACED.format(kind)) for kind in (r"\p{L}", r"\p{N}")]
 _INVISIBLE = regex.compile(r"[\p{Cf}\p{Cc}\p{Cs}\uFE00-\uFE0F\u20E3]")
+LONGEST_KNOWN = 4
+"""Code points of a grapheme cluster whose reading is remembered: all that writing needs. Marks can be piled up without end."""
 _DIGIT_LOOKALIKES = {"O": "0", "o": "0", "I": "1", "l": "1"}
 _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK")
 
@@ -82,18 +84,25 @@ def _readable_glyphs(original: str) -> Iterator[_Glyph]:
             yield _Glyph("\n" if "\n" in cluster or "\r" in cluster else " ", start, end)
             before, hidden_after_letter = " ", False
             continue
-        visible = _INVISIBLE.sub("", cluster)
-        if not visible:
+        readable, digit = (_known_reading if end - start <= LONGEST_KNOWN else _reading)(cluster)
+        if not readable:
             hidden_after_letter = before.isalnum() and cluster != "\u00ad"
             continue
-        readable = unicodedata.normalize("NFKC", visible).replace(MARK, "*")
-        disguised = hidden_after_letter and readable[0].isalnum()
-        disguised |= readable != cluster and any(c.isdigit() and c.isascii() for c in readable)
+        disguised = digit or (hidden_after_letter and readable[0].isalnum())
         one_to_one = len(readable) == len(cluster)
         for index, char in enumerate(readable):
             place = (start + index, start + index + 1) if one_to_one else (start, end)
             yield _Glyph(" " if char.isspace() else char, *place, disguised)
         before, hidden_after_letter = readable[-1], False
+
+
+def _reading(cluster: str) -> tuple[str, bool]:
+    """What a person reads of a grapheme cluster, nothing where it cannot be seen; and whether that is a digit in disguise."""
+    readable = unicodedata.normalize("NFKC", _INVISIBLE.sub("", cluster)).replace(MARK, "*")
+    return readable, readable != cluster and any(c.isdigit() and c.isascii() for c in readable)
+
+
+_known_reading = lru_cache(maxsize=4096)(_reading)
 
 
 def _undo_lookalikes(glyphs: list[_Glyph]) -> None:
