@@ -33,8 +33,8 @@ $(VENV)/labelling: $(VENV)/serving
 serve: $(VENV)/serving  ## start the scoring API and the playground on http://127.0.0.1:8080
 	$(BIN)/signaal-serve api
 
-test: $(VENV)/everything  ## the tests (fast ones)
-	$(BIN)/python -m pytest
+test: $(VENV)/everything  ## the tests (fast ones), in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/everything  ## all tests, slow ones too
 	$(BIN)/python -m pytest -m ''

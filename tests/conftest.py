@@ -4,11 +4,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from filelock import FileLock
 
 from labeling.corpus_files import corpus_paths
 from models.base import DEFAULT_BASE, base_encoder_folder
@@ -46,21 +48,30 @@ def model_settings() -> ModelSettings:
     return ModelSettings(bundle="released", mlflow_tracking_uri="sqlite:///does-not-exist.db")
 
 
+@contextmanager
+def _one_process_at_a_time(settings: ModelSettings) -> Iterator[Path]:
+    """What takes long is made by one of several pytest processes; the others wait. Gives the tests' part of the cache."""
+    kept = settings.cache_dir / "tests"
+    kept.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept / "lock"):
+        yield kept
+
+
 @pytest.fixture(scope="session")
 def base_folder(model_settings: ModelSettings) -> Path:
-    return base_encoder_folder(DEFAULT_BASE, model_settings.cache_dir)
+    with _one_process_at_a_time(model_settings):
+        return base_encoder_folder(DEFAULT_BASE, model_settings.cache_dir)
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSettings, base_folder: Path) -> SmallRun:
     """Made once for a state of the code, and kept in the user's cache; each session has its own copy of the MLflow store."""
-    kept = model_settings.cache_dir / "tests"
-    done = kept / f"{_state_of_the_code()}.json"
-    if not done.exists():
-        kept.mkdir(parents=True, exist_ok=True)
-        result = _make(Path(mkdtemp(prefix="small-run-", dir=kept)), model_settings)  # MLflow remembers where: never moved
-        facts = {"bundle": str(result.bundle.folder), "version": result.registered_version, "report": str(result.report)}
-        done.write_text(json.dumps(facts), encoding="utf-8")
+    with _one_process_at_a_time(model_settings) as kept:
+        done = kept / f"{_state_of_the_code()}.json"
+        if not done.exists():
+            result = _make(Path(mkdtemp(prefix="small-run-", dir=kept)), model_settings)  # MLflow remembers where: never moved
+            facts = {"bundle": str(result.bundle.folder), "version": result.registered_version, "report": str(result.report)}
+            done.write_text(json.dumps(facts), encoding="utf-8")
     facts = json.loads(done.read_text(encoding="utf-8"))
     report = Path(facts["report"])
     figures = json.loads((report.parent / "report.json").read_text(encoding="utf-8"))
@@ -106,4 +117,5 @@ def scorer(small_run: SmallRun) -> Scorer:
 @pytest.fixture(scope="session")
 def released_scorer(model_settings: ModelSettings) -> Scorer:
     """The model that ships."""
-    return Scorer.of_bundle(open_bundle(RELEASED), model_settings)
+    with _one_process_at_a_time(model_settings):
+        return Scorer.of_bundle(open_bundle(RELEASED), model_settings)
