@@ -4,20 +4,19 @@ Contact details are masked before anything is stored. Masking and finding the la
 is prepared by several processes, which the database never waits for.
 """
 
-import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain, islice
-from multiprocessing import get_context
+from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from labeling.in_processes import in_processes
 from labeling.intake.readers import Rows
 from labeling.intake.rows import GoldAd, IncomingAd, Problem, checked_rows
 from labeling.masking import mask_contacts
@@ -29,8 +28,6 @@ from labeling.work.rules import load_project
 from models.language import detect_language
 
 BATCH = 1000
-_ALONE = 4 * BATCH
-"""Rows up to which starting processes is not worth it."""
 _chance = secrets.SystemRandom()
 _Item = TypeVar("_Item")
 
@@ -77,7 +74,7 @@ def import_ads(
         done: is told how many rows more are done with.
     """
     report = ImportReport()
-    for batch, problems in _prepared(rows, GoldAd if gold else IncomingAd):
+    for batch, problems in in_processes(partial(prepare, kind=GoldAd if gold else IncomingAd), in_batches(rows)):
         before = report.rows
         report.problems += problems
         if batch:
@@ -180,20 +177,3 @@ def _make_gold(session: Session, number: int, ad: PreparedAd, report: ImportRepo
         return
     stored.gold, stored.slots_left = ad.gold, 0
     report.imported += 1
-
-
-def _prepared(rows: Rows, kind: type[IncomingAd]) -> Iterator[tuple[list[PreparedAd], list[Problem]]]:
-    first = list(islice(rows, _ALONE))
-    if len(first) < _ALONE:
-        yield from (prepare(batch, kind) for batch in in_batches(first))
-        return
-    processes = min(os.cpu_count() or 1, 8)
-    # Not forked: the program may have threads, and a lock that one of them holds would never be free in the child.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting: list[Future[tuple[list[PreparedAd], list[Problem]]]] = []
-        for batch in in_batches(chain(first, rows)):
-            waiting.append(pool.submit(prepare, batch, kind))
-            if len(waiting) > 2 * processes:
-                yield waiting.pop(0).result()
-        for one in waiting:
-            yield one.result()

@@ -1,12 +1,13 @@
 """Near-duplicates put into groups, so that a reviewer reads one of a group, and the queue offers one of a group first."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from labeling.in_processes import in_processes
 from labeling.near_duplicates import NearDuplicateIndex, sketch_of
 from labeling.store.database import Database
 from labeling.store.tables import Ad, AdSketch
@@ -33,21 +34,33 @@ def group_ads(database: Database, now: datetime, done: Callable[[int], None] = l
     with database.read() as session:
         index = _restored(session)
     copies, compared = 0, 0
-    while True:
-        with database.read() as session:
-            ads = session.execute(select(Ad.number, Ad.text).where(~_has_sketch()).order_by(Ad.number).limit(BATCH)).all()
-        if not ads:
-            break
-        sketches = {ad.number: sketch_of(ad.text) for ad in ads}
+    for sketches in in_processes(_sketches, _ungrouped(database)):
         groups = {number: int(index.add_sketch(str(number), sketch)) for number, sketch in sketches.items()}
         with database.write() as session:
             copies += _store(session, sketches, groups)
-        compared += len(ads)
-        done(len(ads))
+        compared += len(sketches)
+        done(len(sketches))
     if compared:
         with database.write() as session:
             audit.record(session, now, None, audit.Action.GROUPED, detail=f"{compared} ads, {copies} like an earlier one")
     return copies
+
+
+def _ungrouped(database: Database) -> Iterator[list[tuple[int, str]]]:
+    """Number and text of the ads that were not compared yet, a thousand at a time."""
+    last = 0
+    while True:
+        with database.read() as session:
+            waiting = select(Ad.number, Ad.text).where(~_has_sketch(), Ad.number > last).order_by(Ad.number).limit(BATCH)
+            ads = session.execute(waiting).tuples().all()
+        if not ads:
+            return
+        yield list(ads)
+        last = ads[-1][0]
+
+
+def _sketches(ads: list[tuple[int, str]]) -> dict[int, bytes]:
+    return {number: sketch_of(text) for number, text in ads}
 
 
 def _restored(session: Session) -> NearDuplicateIndex:

@@ -5,9 +5,11 @@
 
 Texts are the corpus' own, each with words of its own put in between, so that all differ; their languages are not given, so the
 import finds them. Before the next ad is measured, 20 reviewers have read 1,000 ads each, as in the middle of a project with an
-overlap of 2: the queue's first 10,000 ads are full, and each reviewer passes over what they have read. Latencies are measured
-twice: of the whole transaction with its commit, and over HTTP, where ``signaal-label web`` is a process of its own and the
-reviewers are signed in. "Dashboard, first" is right after the start, "after a change" has figures to compute anew.
+overlap of 2: half of the queue's first 13,333 ads are full, and of the others, which wait for a second opinion, each reviewer
+passes over what they have read. In a tenth of the opinions a label is present, with its words, and one in ten says otherwise than
+the other. Latencies are measured twice: of the whole transaction with its commit, and over HTTP, where ``signaal-label web`` is a
+process of its own and the reviewers are signed in. "Dashboard, first" is right after the start, "after a change" has figures to
+compute anew.
 """
 
 import argparse
@@ -20,12 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -42,8 +45,10 @@ from labeling.opinion import Draft
 from labeling.project import ProjectSettings
 from labeling.store.database import Database
 from labeling.store.tables import Account, Ad, AdState, Assignment, AssignmentState, StoredAnnotation
+from labeling.web.catalogue import phrases
 from labeling.work.annotating import save
 from labeling.work.assignment import next_assignment
+from labeling.work.grouping import group_ads
 from labeling.work.rules import change_project
 from models.example import Span
 from models.taxonomy import packaged_taxonomy
@@ -80,31 +85,56 @@ def in_the_middle_of_a_project(database: Database) -> list[str]:
         others = [copied | {"id": f"reviewer{n}", "name": f"reviewer-{n}"} for n in range(1, REVIEWERS)]
         session.execute(insert(Account), others)
     people = [first.id, *(str(other["id"]) for other in others)]
-    ids = itertools.count(1)
-    labels = dict.fromkeys(packaged_taxonomy().label_ids, False)
-    yesterday = NOW - timedelta(days=1)
     with database.write() as session:
-        queue = session.scalars(select(Ad.number).order_by(Ad.rank).limit(REVIEWERS * READ // 2)).all()
-        turns = [
-            {"id": next(ids), "ad_number": number, "account_id": people[(2 * place + seat) % REVIEWERS]}
-            for place, number in enumerate(queue)
-            for seat in (0, 1)
-        ]
-        done = {
-            "state": AssignmentState.DONE,
-            "gold": False,
-            "assigned_at": yesterday,
-            "leased_until": yesterday,
-            "done_at": yesterday,
-        }
-        session.execute(insert(Assignment), [turn | done for turn in turns])
-        said = {"version": 1, "labels": labels, "spans": [], "comment": "", "saved_at": yesterday}
-        session.execute(insert(StoredAnnotation), [{"assignment_id": turn["id"], **said} for turn in turns])
-        full = [{"number": number, "slots_left": 0, "state": AdState.AGREED} for number in queue]
-        session.execute(update(Ad), full)
+        queue = session.scalars(select(Ad.number).order_by(Ad.rank).limit(REVIEWERS * READ * 2 // 3)).all()
+        turns, opinions, stands = read_ads(queue, people)
+        session.execute(insert(Assignment), turns)
+        session.execute(insert(StoredAnnotation), opinions)
+        session.execute(update(Ad), stands)
         if not database.is_sqlite:
             session.execute(select(func.setval("assignment_id_seq", len(turns))))
     return people
+
+
+Rows = list[dict[str, Any]]
+
+
+def read_ads(queue: Sequence[int], people: Sequence[str]) -> tuple[Rows, Rows, Rows]:
+    """Turns at ads, the opinions of them, and how the ads stand then: the first is read by two, the next by one, and so on."""
+    rng, label_ids, yesterday = random.Random(0), packaged_taxonomy().label_ids, NOW - timedelta(days=1)
+    done = {
+        "state": AssignmentState.DONE,
+        "gold": False,
+        "assigned_at": yesterday,
+        "leased_until": yesterday,
+        "done_at": yesterday,
+    }
+    turns: Rows = []
+    opinions: Rows = []
+    stands: Rows = []
+    readers = itertools.cycle(people)
+    for place, number in enumerate(queue):
+        truth, said = {label: rng.random() < 0.1 for label in label_ids}, []
+        for _ in range(1 + (place % 2 == 0)):
+            labels = {label: there != (rng.random() < 0.1 / len(label_ids)) for label, there in truth.items()}
+            spans = [{"start": 0, "end": rng.randrange(4, 9), "label": label} for label, there in labels.items() if there]
+            said.append(labels)
+            turns.append({"id": len(turns) + 1, "ad_number": number, "account_id": next(readers), **done})
+            opinions.append(
+                {
+                    "assignment_id": len(turns),
+                    "version": 1,
+                    "labels": labels,
+                    "spans": spans,
+                    "document_type": "recruitment_post",
+                    "comment": "",
+                    "seconds": rng.uniform(5, 60),
+                    "saved_at": yesterday,
+                }
+            )
+        state = AdState.OPEN if len(said) == 1 else AdState.AGREED if said[0] == said[1] else AdState.DISPUTED
+        stands.append({"number": number, "slots_left": 2 - len(said), "state": state})
+    return turns, opinions, stands
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -192,7 +222,8 @@ def over_http(database: Database) -> Iterator[tuple[str, list[float]]]:
             list(visited(reviewers[0]))
             changed.append(dashboard(adjudicator))
         yield "dashboard, after a change", changed
-        time.sleep(15)  # until its figures are those of now
+        while phrases("en")["dashboard.counting"] in adjudicator.get("/dashboard").text:
+            time.sleep(0.5)
         yield "dashboard, nothing new", [dashboard(adjudicator) for _ in range(10)]
 
 
@@ -215,6 +246,11 @@ def main() -> None:
         assert report.imported == arguments.ads, report.problems[:3]
         rate = f"{report.imported / seconds:,.0f} ads/s ({cpu:.1f} s of CPU time, load {os.getloadavg()[0]:.1f})"
         console.print(f"{database.url.get_backend_name()}: {report.imported:,} ads imported in {seconds:.1f} s, {rate}")
+        began = time.perf_counter()
+        group_ads(database, NOW)
+        grouping = time.perf_counter() - began
+        both = arguments.ads / (seconds + grouping)
+        console.print(f"near-duplicates found in {grouping:.1f} s more: {both:,.0f} ads/s with these")
         people = in_the_middle_of_a_project(database)
         alone = list(zip(*(list(turn(database, people[n % REVIEWERS])) for n in range(TURNS_ALONE)), strict=True))
         with ThreadPoolExecutor(REVIEWERS) as pool:

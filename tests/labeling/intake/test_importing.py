@@ -111,7 +111,6 @@ def test_contact_details_never_reach_the_database(sqlite_database: Database, tmp
 
 def test_a_long_file_is_prepared_by_several_processes(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labeling.intake.importing.BATCH", 50)
-    monkeypatch.setattr("labeling.intake.importing._ALONE", 200)
     told: list[int] = []
     rows = ((n + 1, {"id": f"a{n}", "text": f"Wij zoeken mensen voor de oogst, plek {n}", "language": "nl"}) for n in range(420))
     report = import_ads(sqlite_database, rows, "x.jsonl", NOW, done=told.append)
