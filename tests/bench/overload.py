@@ -30,7 +30,8 @@ from models.runtime import Scorer
 from models.settings import ModelSettings
 from tests.bench.service import BINARY, Served, score_body, served
 
-TEXTS = 400
+TEXTS = 5000
+"""Enough for few in a full line to be the same; those would be scored once."""
 PER_REQUEST = 4
 SATURATING_CLIENTS = 16
 TOLERANCE = 1e-4
@@ -59,6 +60,8 @@ class Seen:
     """Requests that got no answer, by the kind of error."""
     memory: list[float] = field(default_factory=list)
     """GB, one a second."""
+    drained: float = 0.0
+    """Seconds from the last arrival to the last answer."""
 
 
 @dataclass
@@ -124,7 +127,9 @@ class Load:
                 if len(seen.memory) < time.perf_counter() - began:
                     seen.memory.append(server.resident())
                     progress.update(task, completed=time.perf_counter() - began)
+        ended = time.perf_counter()
         await asyncio.gather(*running)
+        seen.drained = time.perf_counter() - ended
         return seen
 
     async def alone(self) -> list[float]:
@@ -157,6 +162,8 @@ def broken_bounds(seen: Seen, before: list[float], after: list[float]) -> list[s
         found.append(f"other statuses than 200 and 503: {others}")
     if not seen.statuses[200]:
         found.append("nothing was scored")
+    if not seen.statuses[503]:
+        found.append("nothing was refused: this was no overload")
     if seen.broken:
         found.append(f"requests without an answer: {dict(seen.broken)}")
     if seen.without_retry_after:
@@ -194,6 +201,7 @@ async def measure(server: Served, minutes: float, console: Console) -> list[str]
         ("ads/s answered", f"{len(seen.seconds) * PER_REQUEST / (minutes * 60):.1f} of {2 * rate:.1f} that came"),
         ("scored: p50, p95, p99", _percentiles(seen.seconds)),
         ("refused: p50, p95, p99", _percentiles(seen.refused_seconds)),
+        ("last answer after the last arrival", f"{seen.drained:.1f} s"),
         ("memory: warm, growth since, most", _memory(seen.memory)),
         ("one request alone, before: p50, p95, p99", _percentiles(before)),
         ("one request alone, after: p50, p95, p99", _percentiles(after)),
