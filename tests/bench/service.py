@@ -3,9 +3,9 @@
     make bench-serving
 
 One machine, one run, the same weights and the same texts of mixed length; the slow ways get the first 500 of them, and say so.
-`raw graph, sorted` is the ceiling: tokens in, logits out, batches of like length, nothing else; the better of before and after all
-the rest. Signaal, LitServe and MLflow's server read the text, calibrate, cut out evidence and detect the language; the pipeline
-tokenises. The load comes from this process, which takes a part of the same cores.
+`raw graph, sorted` is the ceiling: tokens in, logits out, batches of like length, nothing else; the better of before and after.
+Signaal, LitServe and MLflow's server read the text, calibrate, cut out evidence and detect the language; the pipeline tokenises.
+The load comes from this process, which takes a part of the same cores.
 """
 
 import argparse
