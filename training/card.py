@@ -4,7 +4,7 @@ from typing import Any
 
 from models.base import DEFAULT_BASE
 from models.taxonomy import Taxonomy
-from training.provenance import AVERAGED, DIFFERS, LANGUAGES, RECALIBRATED, STARTED_FROM, How, training_data
+from training.provenance import ANCESTORS, AVERAGED, DIFFERS, LANGUAGES, RECALIBRATED, STARTED_FROM, How, training_data
 from training.report import report_markdown, template
 
 
@@ -28,7 +28,7 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_dige
             how=dict.fromkeys((RECALIBRATED, AVERAGED, STARTED_FROM)) | how,
             base=f"{base} (intfloat/multilingual-e5-small, 4-bit)" if base == DEFAULT_BASE else base,
             data_digest=data_digest,
-            trained_here=facts["unseen"],
+            unseen=facts["unseen"],
             trained_on=_trained_on(how),
             differs=_differs(how),
             **details,
@@ -48,5 +48,5 @@ def _trained_on(how: How) -> str:
 
 def _differs(how: How) -> str:
     """The settings in which averaged bundles differ, but for their data."""
-    several = {name: values for name, values in how.get(DIFFERS, {}).items() if name not in ("data", LANGUAGES)}
+    several = {name: values for name, values in how.get(DIFFERS, {}).items() if name not in ("data", LANGUAGES, ANCESTORS)}
     return ", ".join(f"{name} ({' and '.join(map(str, values))})" for name, values in several.items())

@@ -16,7 +16,7 @@ from models.settings import ModelSettings
 from training.checks.indicator_check import Pair, load_pairs
 from training.errors import TrainingError
 from training.measurement import Contender, Measured, TestTexts, measure
-from training.provenance import bundle_is_trained_on
+from training.provenance import started_from, unseen_by
 from training.resampling import Array, Difference, Resampling, difference, mean_over, ratio
 from training.speed import Speed, measure_speed
 
@@ -100,7 +100,8 @@ def _model_facts(contender: Contender, data: TestTexts) -> dict[str, Any]:
         "layers": bundle.manifest.base.layers,
         "graph_bytes": contender.graph.stat().st_size,
         "bundle_bytes": sum((bundle.folder / name).stat().st_size for name in bundle.manifest.files),
-        "made_from_this_data": bundle_is_trained_on(bundle, data.digest),
+        "unseen": unseen_by(bundle, data.digest),
+        "started_from": started_from(bundle),
     }
 
 

@@ -66,6 +66,7 @@ def _save(
     """The weights, and how they came to be: the configuration, with the data by digest instead of by place."""
     with bundle_to_start_from(settings, model_settings) as started:
         whole_before = started is not None and "encoder.safetensors" in started.manifest.files
+        how = how_of_run(settings, data, started)
     save_weights(model, folder, encoder_as_base=settings.method == "head" and not whole_before)
     shutil.copyfile(PACKAGED, folder / "taxonomy.yaml")
-    write_how(how_of_run(settings, data, str(started.identity) if started else None), folder)
+    write_how(how, folder)

@@ -5,6 +5,7 @@ Its keys are the settings that decided the weights, the data by digest instead o
 
     languages     that training saw
     started_from  the bundle whose weights training started from, if any
+    ancestors     if there is one: the data that its training saw, and those before it, each set once; null for what is not known
     recalibrated  the bundle whose weights these are as they were, if any; all the rest is said of that one
     averaged      the bundles whose weights these are the mean of, if any; all the rest is said of the first of them, but
     differs       has every setting in which they differ: its values in their order
@@ -12,6 +13,7 @@ Its keys are the settings that decided the weights, the data by digest instead o
 
 import json
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from training.settings import TrainingSettings
 TRAINING_FILE = "training.json"
 LANGUAGES = "languages"
 STARTED_FROM = "started_from"
+ANCESTORS = "ancestors"
 RECALIBRATED = "recalibrated"
 AVERAGED = "averaged"
 DIFFERS = "differs"
@@ -30,14 +33,27 @@ DIFFERS = "differs"
 How = dict[str, Any]
 """What the file holds."""
 
+DataSet = list[dict[str, Any]]
+"""The files of one training, as the file has them."""
 
-def how_of_run(settings: TrainingSettings, data: TrainingData, started_from: str | None) -> How:
-    """Of weights that were trained."""
+
+class Unseen(StrEnum):
+    """By whom the scenarios of test texts were not seen, as far as is known."""
+
+    BY_ANY = "by any training"
+    BY_THIS = "by this training"
+    """What the bundle that it started from saw is not known, or was something else."""
+    NOT_KNOWN = "not known"
+
+
+def how_of_run(settings: TrainingSettings, data: TrainingData, ancestor: Bundle | None) -> How:
+    """Of weights that were trained, from those of the ancestor on if there is one."""
+    begun = {STARTED_FROM: str(ancestor.identity), ANCESTORS: _seen(_told(ancestor))} if ancestor else {}
     return {
         **settings.model_dump(mode="json", exclude={"output", "start_from", "seeds", "search"}),
         "data": [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files],
         LANGUAGES: sorted(data.languages),
-        **({STARTED_FROM: started_from} if started_from else {}),
+        **begun,
     }
 
 
@@ -82,20 +98,52 @@ def write_how(how: How, folder: Path) -> None:
 
 def training_data(how: How) -> list[list[DataFile]]:
     """The files that each of the trainings saw, each set once; empty where the bundle does not say (until 0.4.0)."""
-    each = how.get(DIFFERS, {}).get("data", [how.get("data")])
-    sets = [tuple(DataFile(Path(file["file"]), file["sha256"], file["share"]) for file in files) for files in each if files]
+    sets = [tuple(_files(data)) for data in _own(how) if data]
     return [list(files) for files in dict.fromkeys(sets)]
 
 
-def is_trained_on(how: How, data_digest: str) -> bool:
-    """Whether training saw the data with this digest (``TrainingData.digest``) and no other: then its test split was unseen."""
-    return [digest_of(files) for files in training_data(how)] == [data_digest]
+def unseen(how: How, data_digest: str) -> Unseen:
+    """Whether training saw the data with this digest (``TrainingData.digest``) and no other: then its test split was unseen; and
+    whether that is true of every training before it, too."""
+    if {_digest(data) for data in _own(how)} != {data_digest}:
+        return Unseen.NOT_KNOWN
+    return Unseen.BY_ANY if {_digest(data) for data in _seen(how)} == {data_digest} else Unseen.BY_THIS
 
 
-def bundle_is_trained_on(bundle: Bundle, data_digest: str) -> bool:
+def unseen_by(bundle: Bundle, data_digest: str) -> Unseen:
     """The same of a bundle; of one that does not say, the data of its figures count."""
-    how = how_trained(bundle) if TRAINING_FILE in bundle.manifest.files else {}
-    return is_trained_on(how, data_digest) if training_data(how) else bundle.manifest.data_digest == data_digest
+    how = _told(bundle)
+    of_figures = {"data": [{"file": "", "sha256": bundle.manifest.data_digest, "share": 1.0}]}
+    return unseen(how if training_data(how) else how | of_figures, data_digest)
+
+
+def started_from(bundle: Bundle) -> str | None:
+    """What its training started from, as far as it says."""
+    return _told(bundle).get(STARTED_FROM)
+
+
+def _told(bundle: Bundle) -> How:
+    return how_trained(bundle) if TRAINING_FILE in bundle.manifest.files else {}
+
+
+def _own(how: How) -> list[DataSet | None]:
+    """What the training saw, or each of those whose mean it is."""
+    each: list[DataSet | None] = how.get(DIFFERS, {}).get("data", [how.get("data")])
+    return each
+
+
+def _seen(how: How) -> list[DataSet | None]:
+    """What the training saw and those before it, each set once."""
+    sets = _own(how) + how.get(ANCESTORS, [None] if how.get(STARTED_FROM) else [])
+    return [data for place, data in enumerate(sets) if data not in sets[:place]]
+
+
+def _files(data: DataSet) -> list[DataFile]:
+    return [DataFile(Path(file["file"]), file["sha256"], file["share"]) for file in data]
+
+
+def _digest(data: DataSet | None) -> str | None:
+    return digest_of(_files(data)) if data else None
 
 
 def trained_languages(how: How) -> frozenset[str] | None:

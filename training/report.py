@@ -63,8 +63,8 @@ def write_report(folder: Path, facts: dict[str, Any], plots: dict[str, Path]) ->
 
     Args:
         folder: where to; is made.
-        facts: ``model`` (the identity as a dictionary), ``data_digest``, ``unseen`` (whether it is known that training saw
-            no scenario of the test texts), ``figures``, ``baselines``.
+        facts: ``model`` (the identity as a dictionary), ``data_digest``, ``unseen`` (``provenance.Unseen``), ``started_from``
+            (what training started from, or None), ``figures``, ``baselines``.
         plots: title → PNG file.
     """
     folder.mkdir(parents=True, exist_ok=True)

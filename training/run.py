@@ -50,7 +50,7 @@ from training.fitting import fit
 from training.named_bundle import pinned
 from training.plots import draw_all
 from training.processes import from_first, is_first_process
-from training.provenance import bundle_is_trained_on, how_trained, is_trained_on, read_how, trained_languages
+from training.provenance import STARTED_FROM, how_trained, read_how, started_from, trained_languages, unseen, unseen_by
 from training.report import write_report
 from training.robustness import robustness
 from training.settings import TrainingSettings
@@ -202,8 +202,13 @@ def evaluated(
     how = read_how(folder)
     evaluation = evaluate_scorer(scorer, data, trained_languages(how))
 
-    unseen = is_trained_on(how, data.digest)
-    facts = {"model": asdict(identity), "data_digest": data.digest, "unseen": unseen, **evaluation.facts}
+    facts = {
+        "model": asdict(identity),
+        "data_digest": data.digest,
+        "unseen": unseen(how, data.digest),
+        "started_from": how.get(STARTED_FROM),
+        **evaluation.facts,
+    }
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json(), indent=1), encoding="utf-8")
     (folder / PROFILE).write_text(json.dumps(profile_of(scorer, validation, raw).to_json(), indent=1), encoding="utf-8")
     metrics = {**evaluation.figures, "split": "test", "baselines": evaluation.baselines}
@@ -336,6 +341,11 @@ def evaluate_bundle(bundle: Bundle, path: Path, output: Path, model_settings: Mo
     scorer = Scorer.of_bundle(bundle, model_settings)
     data = load_data(path, scorer.taxonomy)
     evaluation = evaluate_scorer(scorer, data)
-    unseen = bundle_is_trained_on(bundle, data.digest)
-    facts = {"model": asdict(bundle.identity), "data_digest": data.digest, "unseen": unseen, **evaluation.facts}
+    facts = {
+        "model": asdict(bundle.identity),
+        "data_digest": data.digest,
+        "unseen": unseen_by(bundle, data.digest),
+        "started_from": started_from(bundle),
+        **evaluation.facts,
+    }
     return write_report(output, facts, evaluation.draw(output)), evaluation.figures

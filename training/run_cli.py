@@ -120,10 +120,12 @@ def start(settings: TrainingSettings, resume: str | None = None) -> None:
 
 def print_result(result: "RunResult") -> None:
     """The main figure beside the baselines, and where things are."""
+    from training.provenance import Unseen, unseen_by
+
     low, high = result.figures["macro_f1_interval"]
-    console.print(
-        f"macro-F1 over the indicators on unseen test scenarios: [bold]{result.figures['macro_f1']:.3f}[/] ({low:.2f}–{high:.2f})"
-    )
+    known = unseen_by(result.bundle, result.bundle.manifest.data_digest) == Unseen.BY_ANY
+    texts = "unseen test scenarios" if known else "the test split"
+    console.print(f"macro-F1 over the indicators on {texts}: [bold]{result.figures['macro_f1']:.3f}[/] ({low:.2f}–{high:.2f})")
     for name, entry in result.baselines.items():
         console.print(f"  baseline {name.replace('_', ' ')}: {entry['macro_f1']:.3f}")
     console.print(f"bundle: {result.bundle.folder}\nreport: {result.report}", markup=False)

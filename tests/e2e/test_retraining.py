@@ -4,7 +4,9 @@ in a process of its own; two encoder layers and few steps."""
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -43,15 +45,13 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
     monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", desk.environment["SIGNAAL_MLFLOW_TRACKING_URI"])
     with serving_process("auto", tmp_path / "serve.log", models_poll_seconds=0.5) as server:
         released = open_bundle(RELEASED).manifest.version
-        answering(server.url, released)
+        until(lambda: asked(server.url) == released, "no answer")
 
-        out = desk.do("signaal-train promote 1 --gates gates.yaml", code=1)
+        out = while_asked(desk, server.url, "signaal-train promote 1 --gates gates.yaml", released, code=1)
         assert "refused: signaal one" in out
         assert "macro_f1: worse by" in out
-        assert asked(server.url) == released
 
-        desk.do("signaal-train promote 1 --gates gates.yaml --force --reason exercise")
-        answering(server.url, "one")
+        while_asked(desk, server.url, "signaal-train promote 1 --gates gates.yaml --force --reason exercise", "one")
 
         (tmp_path / "data/all.jsonl").write_text(at_first + more)
         out = desk.do(
@@ -64,14 +64,13 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
         assert f"A: {open_bundle(tmp_path / one).identity}" in out
         assert (tmp_path / "reports/comparison/comparison.html").is_file()
 
-        out = desk.do("signaal-train promote 2 --data data/all.jsonl --gates gates.yaml")
+        out = while_asked(desk, server.url, "signaal-train promote 2 --data data/all.jsonl --gates gates.yaml", "two")
         assert "signaal version 2" in out
-        answering(server.url, "two")
 
-        assert "the champion is version 1 again; it was version 2" in desk.do("signaal-train rollback --reason exercise")
-        answering(server.url, "one")
-        assert "the champion is released again" in desk.do("signaal-train rollback")
-        answering(server.url, released)
+        out = while_asked(desk, server.url, "signaal-train rollback --reason exercise", "one")
+        assert "the champion is version 1 again; it was version 2" in out
+        out = while_asked(desk, server.url, "signaal-train rollback", released)
+        assert "the champion is released again" in out
     out = desk.do("signaal-train models")
     assert "passed over" in out
     assert "champion: released" in out
@@ -81,6 +80,7 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
     assert decided["figures"]["macro_f1"]["difference"] > 0, "training on made it a better model"
     how = json.loads((tmp_path / two / "training.json").read_text())
     assert how["started_from"] == str(open_bundle(tmp_path / one).identity)
+    assert how["ancestors"] == [json.loads((tmp_path / one / "training.json").read_text())["data"]]
 
 
 def some_of(corpus: Path) -> tuple[str, str]:
@@ -98,9 +98,23 @@ def asked(url: str) -> str:
     return str(answer.json()["model"]["version"])
 
 
-def answering(url: str, version: str) -> None:
-    """Wait until answers are of this version; none may fail meanwhile."""
-    until(lambda: asked(url) == version, f"no answer of {version}")
+def while_asked(desk: Desk, url: str, line: str, version: str, code: int = 0) -> str:
+    """What a command printed, once answers are of this version; all the while a thread keeps asking, and no answer may fail."""
+    ended = Event()
+
+    def ask() -> None:
+        while not ended.wait(0.2):
+            asked(url)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            out = desk.do(line, code)
+            until(lambda: asked(url) == version, f"no answer of {version}")
+        finally:
+            ended.set()
+    asking.result()
+    return out
 
 
 def until(condition: Callable[[], bool], message: str, seconds: float = 120) -> None:

@@ -52,10 +52,11 @@ def test_two_processes_come_to_the_same_figures_as_one_within_noise(tmp_path: Pa
     assert together["step"] == alone["step"], "the same batches, dealt out"
     assert together["train/loss"] == pytest.approx(alone["train/loss"], rel=0.02)
     assert together["validation"] == pytest.approx(alone["validation"], abs=0.03)
+    assert together["test"] == pytest.approx(alone["test"], abs=0.05), "macro-F1 also depends on where the thresholds fall"
 
 
 def figures(folder: Path, settings: TrainingSettings, start: tuple[str, ...]) -> dict[str, float]:
-    """Of a run in a folder of its own: steps, last training loss, best validation score."""
+    """Of a run in a folder of its own: steps, last training loss, best validation score, macro-F1 on the test split."""
     folder.mkdir()
     (folder / "signaal.yaml").write_text(configuration_text(settings))
     store = f"sqlite:///{folder}/mlflow.db"
@@ -67,4 +68,9 @@ def figures(folder: Path, settings: TrainingSettings, start: tuple[str, ...]) ->
     client = MlflowClient(store)
     (run,) = client.search_runs([client.get_experiment_by_name("signaal").experiment_id])
     last = client.get_metric_history(run.info.run_id, "train/loss")[-1]
-    return {"step": last.step, "train/loss": last.value, "validation": run.data.metrics["validation/mean_average_precision"]}
+    return {
+        "step": last.step,
+        "train/loss": last.value,
+        "validation": run.data.metrics["validation/mean_average_precision"],
+        "test": run.data.metrics["test/macro_f1"],
+    }

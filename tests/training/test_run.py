@@ -15,7 +15,7 @@ from tests.conftest import STEPS, SmallRun
 from training.cli import main
 from training.configuration import load_settings
 from training.errors import TrainingError
-from training.provenance import RECALIBRATED, bundle_is_trained_on, read_how
+from training.provenance import RECALIBRATED, Unseen, read_how, unseen_by
 from training.settings import TrainingSettings
 from training.tracking import start_run
 
@@ -113,8 +113,9 @@ def test_known_errors_are_one_line_and_exit_code_2(
 
 
 def test_recalibrating_keeps_the_weights_and_fits_the_rest_anew(
-    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", small_run.settings.mlflow_tracking_uri)
     monkeypatch.chdir(small_run.folder)
     old = small_run.result.bundle
@@ -125,11 +126,13 @@ def test_recalibrating_keeps_the_weights_and_fits_the_rest_anew(
     assert new.weights_digest == old.weights_digest
     assert new.calibration == old.calibration, "the same data gives the same fit"
     assert (new.identity.version, new.identity.run_id == old.identity.run_id) == ("again", False)
+    assert "macro-F1 over the indicators on unseen test scenarios:" in capsys.readouterr().err
 
 
 def test_recalibrated_on_other_data_a_bundle_still_says_what_it_was_trained_on(
-    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", small_run.settings.mlflow_tracking_uri)
     monkeypatch.chdir(small_run.folder)
     old, here = small_run.result.bundle, tmp_path / "here.jsonl"
@@ -139,7 +142,8 @@ def test_recalibrated_on_other_data_a_bundle_still_says_what_it_was_trained_on(
     new = open_bundle(folder)
     assert read_how(folder) == {**read_how(old.folder), RECALIBRATED: str(old.identity)}
     assert (new.manifest.data_digest, sha256_of(small_run.data)) == (sha256_of(here), old.manifest.data_digest)
-    assert (bundle_is_trained_on(new, sha256_of(here)), bundle_is_trained_on(new, sha256_of(small_run.data))) == (False, True)
+    assert [unseen_by(new, sha256_of(data)) for data in (here, small_run.data)] == [Unseen.NOT_KNOWN, Unseen.BY_ANY]
+    assert "macro-F1 over the indicators on the test split:" in capsys.readouterr().err
     assert f"Trained on `corpus.jsonl` (SHA-256 `{old.manifest.data_digest}`). Calibrated on" in new.card
     assert f"The weights are those of {old.identity}" in new.card
     assert not new.metrics["languages"]["nl"]["zero_shot"], "training saw Dutch, if these texts do not show it"

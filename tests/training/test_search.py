@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import optuna
@@ -85,6 +86,31 @@ def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_
     with pytest.raises(TrainingError, match="No trial came to its end"):
         search(with_search(settings, minutes=1e-6), store, name="hurried")
     mlflow.end_run()
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_trial_that_falls_behind_is_stopped_and_the_search_ends_well(
+    pruner: str, settings: TrainingSettings, model_settings: ModelSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Real trainings, which are told another score: each trial a lower one than that before it."""
+    store = model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
+    told = Watch.on_evaluate
+
+    def falling(watch: Watch, *arguments: Any, metrics: dict[str, float], **more: Any) -> None:
+        told(watch, *arguments, metrics={**metrics, SCORE: 0.5 - 0.1 * watch.trial.number}, **more)
+
+    monkeypatch.setattr(Watch, "on_evaluate", falling)
+    found = search(
+        with_search(settings.model_copy(update={"max_steps": -1, "epochs": 2.0}), pruner=pruner, startup_trials=1), store
+    )
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert [len(trial.intermediate_values) for trial in found.trials] == [2, 1]
+    assert found.best.number == 0
+    client = MlflowClient(store.mlflow_tracking_uri)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "signaal"]
+    (stopped,) = client.search_runs([experiment.experiment_id], "tags.pruned = 'not promising after 1 epochs'")
+    assert stopped.info.status == "FINISHED"
+    assert not list(settings.output.glob("search-default/passing-*"))
 
 
 def test_what_is_not_promising_stops_early_and_so_does_what_time_runs_out_for() -> None:

@@ -46,11 +46,12 @@ def curve(
     labels, languages = gains(measured, taxonomy, seed)
     facts = curve_facts(measured, labels, languages, more, {"way": way, "encoder": settings.base, "seed": seed})
     html = write_curve_report(output, labels, languages, facts)
-    title = f"points of average precision (0 to 100): now, and gained by {more} more labelled texts"
-    table = Table("", "texts now", "now", f"gain by {more} more", "95% interval", title=title)
-    for row in (*facts["labels"], *facts["languages"]):
-        gain, low, high = (100 * value for value in row["gain"])
-        now = 100 * row["scores"][-1]
-        table.add_row(escape(row["name"]), str(row["positives"]), f"{now:.1f}", f"+{gain:.1f}", f"{low:.1f}–{high:.1f}")
-    console.print(table)
+    for what, texts, rows in (("label", "texts with it", facts["labels"]), ("language", "texts in it", facts["languages"])):
+        title = f"points of average precision (0 to 100) by {what}: now, and gained by {facts['added']}"
+        table = Table(what, f"{texts} now", "now", "gain", "95% interval", title=title)
+        for row in rows:
+            gain, low, high = (100 * value for value in row["gain"])
+            now = 100 * row["scores"][-1]
+            table.add_row(escape(row["name"]), str(row["positives"]), f"{now:.1f}", f"+{gain:.1f}", f"{low:.1f}–{high:.1f}")
+        console.print(table)
     console.print(f"report: {html}", markup=False)

@@ -23,10 +23,12 @@ def curve_facts(
     curve: Curve, labels: Sequence[Gain], languages: Sequence[Gain], more: int, how: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What ``curve.json`` says (``how``: way, encoder, seed)."""
+    added = f"{more} more labelled texts {f'in {curve.varied}' if curve.varied else 'of all languages together'}"
     return {
         **how,
-        "unit": f"scores, ceiling: average precision, 0 to 1; gain: its rise by {more} more labelled texts, and the 95% interval",
+        "unit": f"scores, ceiling: average precision, 0 to 1; gain: its rise by {added}, and the 95% interval",
         "more": more,
+        "added": added,
         "language": curve.varied,
         "judged": len(curve.judged),
         "seeds": curve.logits.shape[1],

@@ -20,7 +20,7 @@ from training.distillation.settings import DistillationSettings
 from training.distillation.student import new_student, picked_layers
 from training.distillation.teaching import teach
 from training.measurement import open_contender, read_test_texts
-from training.provenance import how_of_run, write_how
+from training.provenance import STARTED_FROM, how_of_run, write_how
 from training.run import RunResult, evaluated, registered
 from training.settings import DataSource, TrainingSettings
 from training.tracking import log_data, start_run
@@ -75,7 +75,8 @@ def distil(teacher: Bundle, settings: DistillationSettings, model_settings: Mode
         shutil.copyfile(teacher.folder / "taxonomy.yaml", folder / "taxonomy.yaml")
         layers = ", ".join(str(layer + 1) for layer in picked)
         how = {
-            **how_of_run(as_run, data, f"layers {layers} of {teacher.identity}, which also taught it"),
+            **how_of_run(as_run, data, teacher),
+            STARTED_FROM: f"layers {layers} of {teacher.identity}, which also taught it",
             "distillation": settings.model_dump(mode="json", exclude={"data", "output"}),
         }
         write_how(how, folder)

@@ -126,6 +126,7 @@ def test_the_command_trains_real_heads_and_writes_curves(
     data = tmp_path / "data.jsonl"
     write_examples([e for lang in ("nl", "en") for e in [e for e in corpus if e.lang == lang][::5][:130]], data)
     monkeypatch.setattr("training.frozen.LEAST_STEPS", 60)
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SIGNAAL_CACHE_DIR", str(model_settings.cache_dir))
     options = ("--data", str(data), "--layers", "1", "--seeds", "1", "--output", str(tmp_path / "report"))
     monkeypatch.setattr("sys.argv", ["signaal-train", "curve", *options])
@@ -138,11 +139,16 @@ def test_the_command_trains_real_heads_and_writes_curves(
     assert {row["name"] for row in facts["languages"]} == {"nl", "en"}
     scores = np.array([row["scores"] for row in facts["labels"]])
     assert scores[:, -1].mean() > scores[:, 0].mean(), "more data, better scores"
-    assert facts["unit"].startswith("scores, ceiling: average precision, 0 to 1; gain: its rise by 500 more labelled texts")
-    assert "points of average precision (0 to 100): now, and gained by 500 more" in " ".join(capsys.readouterr().err.split())
+    added = "500 more labelled texts of all languages together"
+    assert facts["unit"].startswith(f"scores, ceiling: average precision, 0 to 1; gain: its rise by {added}")
+    printed = " ".join(capsys.readouterr().err.split())
+    for what, texts in (("label", "texts with it now"), ("language", "texts in it now")):
+        assert f"points of average precision (0 to 100) by {what}: now, and gained by {added}" in printed
+        assert texts in printed
     html = (tmp_path / "report" / "curve.html").read_text()
     assert f"<td>{100 * facts['labels'][0]['scores'][-1]:.1f}</td>" in html
-    assert "points gained by 500 more texts" in html
+    assert html.count(f"points gained by {added}") == 2
+    assert "<th>texts in it now</th>" in html
     assert html.count("data:image/png;base64,") == 2
 
 

@@ -19,6 +19,7 @@ from training.distillation import distil as distilling
 from training.distillation.distil import DistillationResult, distil
 from training.distillation.settings import DistillationSettings
 from training.errors import TrainingError
+from training.provenance import read_how
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,20 @@ def test_the_bundle_says_who_taught_it(distilled: DistillationResult, small_run:
     trained = json.loads((distilled.run.bundle.folder / "training.json").read_text(encoding="utf-8"))
     assert trained["started_from"] == f"layers 2 of {small_run.result.bundle.identity}, which also taught it"
     assert str(small_run.result.bundle.identity) in distilled.run.bundle.card
+
+
+def test_what_its_teacher_saw_is_told_and_nobody_says_that_no_training_saw_the_texts(
+    distilled: DistillationResult, small_run: SmallRun
+) -> None:
+    teacher, student = small_run.result.bundle, distilled.run.bundle
+    assert read_how(student.folder)["ancestors"] == [read_how(teacher.folder)["data"]]
+    before = f"layers 2 of {teacher.identity}, which also taught it"
+    said = f"this training did not see their scenarios; what was seen before, by {before}, is not looked into here"
+    assert f"On test texts ({said}), fp32 graph." in student.card
+    assert f"40 test texts; {said}. Bundle" in distilled.run.report.with_name("report.md").read_text()
+    beside = distilled.beside_teacher.read_text()
+    assert "A was not made from this file." in beside
+    assert f"B began with {before}." in beside
 
 
 def test_a_server_finds_it_by_its_alias(distilled: DistillationResult, small_run: SmallRun) -> None:

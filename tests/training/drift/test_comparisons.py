@@ -20,6 +20,7 @@ def sample(
     length: float = 200.0,
     direction: float = 0.0,
     disguised: float = 0.05,
+    unknown: float = 0.05,
     digest: str = "one",
 ) -> Sample:
     """Invented scores, languages, lengths and embeddings."""
@@ -38,7 +39,7 @@ def sample(
         ),
         characters=rng.normal(length, 60, ads),
         emoji_rate=np.where(rng.random(ads) < 0.2, rng.random(ads) / 50, 0.0),
-        unknown_rate=np.zeros(ads),
+        unknown_rate=(rng.random(ads) < unknown) / 50,
         disguised_rate=(rng.random(ads) < disguised) / 20,
         embeddings=embeddings,
     )
@@ -62,6 +63,7 @@ def test_two_samples_of_one_kind_have_not_drifted() -> None:
         ({"length": 300.0}, {"texts/characters"}),
         ({"direction": 1.5}, {"texts/embeddings"}),
         ({"disguised": 0.3}, {"texts/disguised words per word"}),
+        ({"unknown": 0.3}, {"texts/unknown tokens per token"}),
     ],
 )
 def test_a_planted_change_is_found_where_it_was_planted_and_nowhere_else(change: dict[str, float], where: set[str]) -> None:
