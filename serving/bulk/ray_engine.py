@@ -98,7 +98,7 @@ def _import_ray() -> Any:
         import ray
         import ray.data
     except ModuleNotFoundError as error:
-        raise BulkError(f"{error.name} is not installed; scoring on a cluster needs it: pip install 'signaal[ray]'.") from error
+        raise BulkError(f"{error.name} is not installed; scoring on a cluster needs it: from a checkout, pip install '.[ray]'.") from error
     return ray
 
 
