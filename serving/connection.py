@@ -1,5 +1,5 @@
-"""A connection of the server: uvicorn's own, but that nobody can hold one for ever without a request or with an answer unread, and
-that bytes which are no request are refused in words, and the words arrive.
+"""A connection of the server: uvicorn's own, but that nobody can hold one for ever without a request or with an answer unread,
+and that bytes which are no request are refused in words, and the words arrive.
 
 uvicorn counts the seconds without a request only after an answer, and the first byte ends them; before the first request, and for
 half a head, it waits for ever. Here they count from the beginning, and until a head is complete. What still comes of a body that
