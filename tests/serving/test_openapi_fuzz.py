@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.config import SchemathesisConfig
@@ -111,6 +112,10 @@ def explore(server: Server, mode: GenerationMode, examples: int, number: int, ch
     config = SchemathesisConfig.from_dict({"seed": number})
     contract = schemathesis.openapi.from_url(server.url + "/openapi.json", config=config)
     seen: dict[str, set[int]] = {}
+
+    def send(case: schemathesis.Case, excluded: list[Any], statuses: set[int]) -> None:
+        statuses.add(check(case, excluded))
+
     for found in contract.get_all_operations():
         operation = found.ok()
         if mode is GenerationMode.NEGATIVE and "requestBody" not in operation.definition.raw:
@@ -119,12 +124,8 @@ def explore(server: Server, mode: GenerationMode, examples: int, number: int, ch
         if mode is GenerationMode.POSITIVE:
             cases = cases.map(with_known_names)
         statuses = seen[operation.label] = set()
-
-        def send(case: schemathesis.Case, excluded: list[Any] = excluded, statuses: set[int] = statuses) -> None:
-            statuses.add(check(case, excluded))
-
         limits = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        seed(number)(limits(given(case=cases)(send)))()
+        seed(number)(limits(given(case=cases, excluded=st.just(excluded), statuses=st.just(statuses))(send)))()
     return seen
 
 
