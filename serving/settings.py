@@ -37,8 +37,8 @@ class ServingSettings(BaseSettings):
     )
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///signaal-serve.db"),
-        description="Database of keys and daily quotas: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE (needs "
-        "signaal[postgres]).",
+        description="Database of keys and daily quotas: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE (needs the "
+        "extra 'postgres').",
     )
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -151,7 +151,8 @@ class ServingSettings(BaseSettings):
     idle_connection_seconds: int = Field(
         default=30,
         ge=1,
-        description="How long a connection may stay open without a request: until the head of the first or the next has come.",
+        description="How long a connection may stay open without a request: until the head of the first or the next has come; "
+        "or with an answer of which the caller takes nothing.",
     )
     feedback_dir: Path = Field(
         default=Path("feedback"), description="Folder that keeps what reviewers found until labelling takes it; one server each."

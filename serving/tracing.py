@@ -93,7 +93,7 @@ def open_tracing(settings: ServingSettings) -> Tracing:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        missing = "Traces need the extra 'tracing': pip install 'signaal[tracing]'"
+        missing = "Traces need the extra 'tracing': from a checkout, pip install '.[tracing]'"
         if settings.tracing == "on":
             raise SettingsError(f"SIGNAAL_SERVE_TRACING: {missing}, or set it to off.") from error
         log.warning("No traces are sent, though %s is set. %s.", " or ".join(ENDPOINTS), missing)

@@ -58,7 +58,8 @@ def score_parts(
     evidence: Evidence = True,
     resume: Resume = False,
 ) -> None:
-    """Score many files at once, on this machine or a Ray cluster (pip install 'signaal[ray]'). Exit codes as of 'score'.
+    """Score many files at once, on this machine or a Ray cluster (from a checkout, pip install '.[ray]'). Exit codes as of
+    'score'.
 
     A file is done by one worker; a stopped job goes on where each file was. All machines must see both folders under one path.
     """

@@ -98,7 +98,8 @@ def _import_ray() -> Any:
         import ray
         import ray.data
     except ModuleNotFoundError as error:
-        raise BulkError(f"{error.name} is not installed; scoring on a cluster needs it: pip install 'signaal[ray]'.") from error
+        missing = f"{error.name} is not installed; scoring on a cluster needs it: from a checkout, pip install '.[ray]'."
+        raise BulkError(missing) from error
     return ray
 
 

@@ -1,4 +1,5 @@
-"""The Python client of the scoring API: ``SignaalClient``, and ``AsyncSignaalClient`` for asyncio. Needs ``signaal[client]``."""
+"""The Python client of the scoring API: ``SignaalClient``, and ``AsyncSignaalClient`` for asyncio. docs/clients.md says
+how to install it without the rest."""
 
 from serving.client.asynchronous import AsyncSignaalClient
 from serving.client.blocking import SignaalClient

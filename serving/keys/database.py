@@ -183,4 +183,4 @@ def _postgres(url: URL) -> Engine:
     try:
         return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
     except ImportError as error:
-        raise KeyStoreError("PostgreSQL needs its driver: install signaal[postgres].") from error
+        raise KeyStoreError("PostgreSQL needs its driver: from a checkout, pip install '.[postgres]'.") from error

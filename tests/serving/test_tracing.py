@@ -158,7 +158,7 @@ def test_without_the_extra_asking_for_traces_is_an_error_that_says_what_to_insta
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: SIGNAAL_SERVE_TRACING: ")
-    assert "pip install 'signaal[tracing]'" in line
+    assert "pip install '.[tracing]'" in line
 
 
 def test_without_the_extra_a_variable_meant_for_others_is_a_warning(
@@ -168,7 +168,7 @@ def test_without_the_extra_a_variable_meant_for_others_is_a_warning(
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with open_tracing(ServingSettings()).request("") as span:
         assert not span.is_recording()
-    assert "pip install 'signaal[tracing]'" in caplog.text
+    assert "pip install '.[tracing]'" in caplog.text
     with pytest.raises(SettingsError, match="need the extra"):
         open_tracing(ServingSettings(tracing="on"))
 

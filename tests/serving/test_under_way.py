@@ -148,6 +148,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> 
         "body_idle_seconds": 10,
         "max_body_seconds": 1.5,
         "idle_connection_seconds": 2,
+        "max_requests": 1,
         "feedback_dir": folder / "feedback",
     }
     with serving_process(bundle_folder, folder / "log", **settings) as server:
@@ -172,6 +173,24 @@ def test_a_connection_without_a_request_is_closed_also_when_something_dribbles_i
             with suppress(OSError):
                 connection.sendall(b"x: y\r\n" if IDLE[what] else b"")
     raise AssertionError("still open after ten seconds")
+
+
+ADS = json.dumps({"ads": [{"id": str(i), "text": "Pickers wanted."} for i in range(64)]}).encode()
+NEXT = f"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(ADS)}\r\n\r\n"
+UNREAD = {
+    "a stream": ("/v1/score/stream", (b"no ad" + b" " * 1000 + b"\n") * 50_000, b""),
+    "requests in a row": ("/v1/score", ADS, (NEXT.encode() + ADS) * 10_000),
+}
+
+
+@pytest.mark.parametrize("what", UNREAD)
+def test_who_sends_and_never_reads_is_cut_off_and_leaves_room_for_the_next(impatient: Server, what: str) -> None:
+    path, body, more = UNREAD[what]
+    with slow(impatient, 0, len(body), path) as caller:
+        until(lambda: is_busy(httpx.get(f"{impatient.url}/v1/model")))
+        with pytest.raises(ConnectionError):
+            caller.sendall(body + more)
+        until(lambda: httpx.get(f"{impatient.url}/v1/model").status_code == 200)
 
 
 def is_closed(connection: socket.socket) -> bool:

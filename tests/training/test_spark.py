@@ -15,7 +15,7 @@ from models.runtime import Scorer
 from tests.conftest import SmallRun
 
 pytestmark = pytest.mark.slow
-sql = pytest.importorskip("pyspark.sql", reason="Spark is not installed: pip install 'signaal[spark]'")
+sql = pytest.importorskip("pyspark.sql", reason="Spark is not installed: pip install '.[spark]'")
 if not shutil.which("java"):
     pytest.skip("Spark needs a Java runtime (17 or newer), and there is none.", allow_module_level=True)
 

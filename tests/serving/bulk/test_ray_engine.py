@@ -28,7 +28,7 @@ from serving.errors import BulkError
 from serving.records import Columns
 from serving.settings import ServingSettings
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'signaal[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
 
 ROOT = Path(__file__).parents[3]
 TEXTS = [f"Ad {i}: je paspoort blijft op kantoor en de bus kost {i}00 euro." for i in range(9)]
