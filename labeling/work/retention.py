@@ -1,7 +1,8 @@
 """Forgetting: one ad everywhere, or all whose time is over.
 
 The audit stays, and holds nothing of the ad but our number, which then leads nowhere. Of feedback the number of the record
-stays, so that the next import of the same outbox does not bring the ad back. Files that were exported before are not reached: ``labeling.work.export_places`` finds them, and ``docs/labeling.md`` says what to do about them and about backups.
+stays, so that the next import of the same outbox does not bring the ad back. Files that were exported before are not
+reached: ``labeling.work.export_places`` finds them, and ``docs/labeling.md`` says what to do about them and about backups.
 """
 
 from datetime import datetime, timedelta

@@ -22,7 +22,7 @@ SAID: dict[str, Any] = {"labels": {"debt_or_fees": True, "states_limits": True},
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """With a case to decide, an ad to read that a model has read, and someone to turn to. Bea reads Dutch, and has nothing left."""
+    """With a case to decide, an ad to read that a model has read, and someone to turn to. Bea has nothing left, in Dutch."""
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('labelling')}/labeling.db")
     with serving_pages(database) as served:
         bring(database, STRAWBERRIES, STRAWBERRIES.replace("Strawberry", "Apple"))
