@@ -1,8 +1,9 @@
 """From opinions to a labelled-examples file that ``signaal-train run`` reads, fixed once and for all.
 
 An export is a folder named after the SHA-256 of its examples: ``examples.jsonl``, ``examples.md`` (what it is, for the
-model card) and ``manifest.json``. The digest is the ``data_digest`` that a training run logs to MLflow, so a model leads back
-to the labels it was made from. The same labels give the same digest, whenever and in whatever order they are given.
+model card) and ``manifest.json``. The digest is that of the file among the dataset inputs that a training run logs to MLflow,
+so a model leads back to the labels it was made from. The same labels give the same digest, whenever and in whatever order
+they are given.
 
 Near-duplicates are one scenario and so in one split, decided by a hash of the group alone: more ads never move an old one.
 """

@@ -56,6 +56,7 @@ def sign_in(database: Database, name: str, password: str, now: datetime, setting
             return None
         forget(account)
         account.password_hash = fresh
+        _forget_old(session, now, settings)
         token = secrets.token_urlsafe(32)
         expires_at = now + timedelta(hours=settings.session_hours)
         session.add(
@@ -100,8 +101,8 @@ def end_sessions(session: Session, account_id: str) -> None:
     session.execute(delete(SignInSession).where(SignInSession.account_id == account_id))
 
 
-def forget_old(session: Session, now: datetime, settings: LabelingSettings) -> None:
-    """Delete sessions that are over."""
+def _forget_old(session: Session, now: datetime, settings: LabelingSettings) -> None:
+    """Delete all accounts' sessions that are over."""
     idle = SignInSession.seen_at <= now - timedelta(minutes=settings.idle_minutes)
     session.execute(delete(SignInSession).where(or_(SignInSession.expires_at <= now, idle)))
 

@@ -1,8 +1,8 @@
 """What users of the scoring API said of its ads: an export of its outbox (``signaal-serve feedback export``; the format is in
 docs/serving.md, "What is stored, and how").
 
-An item with a text becomes an ad. Each record is taken in once, however often its export is read. A record that was erased
-there is erased here too.
+An item with a text becomes an ad. Each record is taken in once, however often its export is read, and even if it was erased
+here since. A record that was erased there is erased here too.
 """
 
 import re
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from labeling.errors import IntakeError
@@ -24,7 +24,7 @@ from labeling.masking import mask_contacts
 from labeling.store.database import Database
 from labeling.store.tables import Ad, Feedback
 from labeling.work import audit
-from labeling.work.retention import erase_ad
+from labeling.work.retention import blank_feedback, erase_ad
 from models.example import Span
 
 _END = re.compile(rb',"crc32":"([0-9a-f]{8})"}\n?$')
@@ -114,7 +114,10 @@ def _record(number: int, line: bytes) -> FeedbackRecord | Problem:
 
 
 def _store(session: Session, records: list[tuple[int, FeedbackRecord]], now: datetime, report: FeedbackReport) -> None:
-    _store_texts(session, records, now, report)
+    keys = [(record.outbox, record.seq) for _, record in records]
+    key_of = tuple_(Feedback.outbox, Feedback.seq)
+    read = set(session.execute(select(Feedback.outbox, Feedback.seq).where(key_of.in_(keys))).tuples())
+    _store_texts(session, [one for one, key in zip(records, keys, strict=True) if key not in read], now, report)
     texts = dict(
         session.execute(select(Ad.id, Ad.text).where(Ad.id.in_({r.item.id for _, r in records if r.item}))).tuples().all()
     )
@@ -122,7 +125,7 @@ def _store(session: Session, records: list[tuple[int, FeedbackRecord]], now: dat
         session.flush()  # a file may hold a record twice
         stored = session.get(Feedback, (record.outbox, record.seq))
         if record.item is None:
-            if stored is not None:
+            if stored is not None and stored.ad_id:
                 _erase(session, stored, now, report)
         elif stored is not None:
             report.known += 1
@@ -173,8 +176,7 @@ def _erase(session: Session, stored: Feedback, now: datetime, report: FeedbackRe
     report.erased += 1
     source = session.scalar(select(Ad.source).where(Ad.id == stored.ad_id))
     if source == source_of(stored.outbox):
-        erase_ad(session, stored.ad_id, None, now)
         report.erased_ads.append(stored.ad_id)
+        erase_ad(session, stored.ad_id, None, now)
     else:
-        session.delete(stored)
-        session.flush()
+        blank_feedback(session, (Feedback.outbox == stored.outbox) & (Feedback.seq == stored.seq))

@@ -40,8 +40,10 @@ class Database:
     def __init__(self, address: str, *, up_to_date: bool = False) -> None:
         self.url = parsed(address)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._reader = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
-        self._writer = self._reader.execution_options(writes=True)
+        engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url)
+        # A transaction of SQLite sees one state anyway; PostgreSQL's, unless told so, one for each statement.
+        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
+        self._writer = engine.execution_options(writes=True)
         self._line = threading.Lock() if self.is_sqlite else nullcontext()
         if up_to_date:
             return

@@ -179,7 +179,9 @@ class AdSketch(Base):
 
 
 class Feedback(Base):
-    """What a user of the scoring API said of an ad. The ad may not be here: then its text was never sent."""
+    """What a user of the scoring API said of an ad. The ad may not be here: then its text was never sent.
+
+    What was erased leaves a blank row (``ad_id`` is empty): that record was read, and is not read again."""
 
     __tablename__ = "feedback"
 

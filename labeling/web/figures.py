@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from labeling.annotation import Annotation
 from labeling.store.tables import Account, Ad, AdState, Assignment, AssignmentState, StoredAnnotation
+from labeling.work.passed_over import passed_over_count
 from labeling.work.rules import load_project
 
 DAYS = 30
@@ -24,6 +25,8 @@ class Progress:
     """Ads by state and by language, gold items left out; opinions done on each of the last ``DAYS`` days, the oldest first."""
 
     states: Mapping[str, int]
+    passed_over: int
+    """Of the open ones, those that no annotator is left to read."""
     languages: Mapping[str, Mapping[str, int]]
     days: tuple[tuple[date, int], ...]
 
@@ -76,7 +79,7 @@ def progress(session: Session, now: datetime) -> Progress:
     midnights = [datetime.combine(day, time(), zone).astimezone(UTC) for day in (*days, today + timedelta(days=1))]
     on_day = [func.count().filter(Assignment.done_at >= begin, Assignment.done_at < end) for begin, end in pairwise(midnights)]
     done = session.execute(select(*on_day).where(Assignment.done_at >= midnights[0])).one()
-    return Progress(states, dict(sorted(languages.items())), tuple(zip(days, done, strict=True)))
+    return Progress(states, passed_over_count(session), dict(sorted(languages.items())), tuple(zip(days, done, strict=True)))
 
 
 def opinions(session: Session) -> Opinions:

@@ -16,6 +16,7 @@ from labeling.store.tables import Ad, AdState, AssignmentState, Export
 from labeling.work import audit
 from labeling.work.export_places import remember
 from labeling.work.judged_ads import decision_on, judged_ads, opinions_on
+from labeling.work.passed_over import passed_over_count
 from labeling.work.rules import load_project
 from models.taxonomy import Taxonomy, packaged_taxonomy
 
@@ -62,11 +63,14 @@ def export_finals(database: Database, folder: Path, account_id: str | None, now:
 
 def finals(session: Session, taxonomy: Taxonomy) -> Finals:
     """What all reviewers of an ad agree on, or its adjudicator decided. Gold items are left out: their answers were known."""
-    found = Finals()
-    waiting = dict(session.execute(select(Ad.state, func.count()).where(Ad.gold.is_(None)).group_by(Ad.state)).tuples().all())
-    for state, reason in ((AdState.OPEN, "that wait for reviewers"), (AdState.DISPUTED, "that wait for an adjudicator")):
-        if waiting.get(state):
-            found.left_out[reason] = waiting[state]
+    counted = select(Ad.state, func.count()).where(Ad.gold.is_(None)).group_by(Ad.state)
+    ads, passed_over = Counter(dict(session.execute(counted).tuples().all())), passed_over_count(session)
+    waiting = {
+        "that wait for reviewers": ads[AdState.OPEN] - passed_over,
+        "that no annotator is left to read; an adjudicator, an admin or a new account can": passed_over,
+        "that wait for an adjudicator": ads[AdState.DISPUTED],
+    }
+    found = Finals(left_out=Counter({reason: count for reason, count in waiting.items() if count}))
     for ad in judged_ads(session, Ad.state.in_((AdState.AGREED, AdState.RESOLVED))):
         try:
             found.examples.append(_example(ad, taxonomy))

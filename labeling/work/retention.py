@@ -1,12 +1,13 @@
 """Forgetting: one ad everywhere, or all whose time is over.
 
-The audit stays, and holds nothing of the ad but our number, which then leads nowhere. Files that were exported before are not
+The audit stays, and holds nothing of the ad but our number, which then leads nowhere. Of feedback the number of the record
+stays, so that the next import of the same outbox does not bring the ad back. Files that were exported before are not
 reached: ``labeling.work.export_places`` finds them, and ``docs/labeling.md`` says what to do about them and about backups.
 """
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from labeling.store.database import Database
@@ -32,12 +33,12 @@ def erase_ad(session: Session, ad_id: str, account_id: str | None, now: datetime
     """Erase an ad and all that was said of it: suggestion, opinions and their history, decisions, feedback. Whether there
     was anything."""
     number = session.scalar(select(Ad.number).where(Ad.id == ad_id).with_for_update())
-    said = session.scalars(delete(Feedback).where(Feedback.ad_id == ad_id).returning(Feedback.seq)).all()
+    said = blank_feedback(session, Feedback.ad_id == ad_id)
     if number is not None:
         _erase_numbers(session, [number])
     if number is not None or said:
         audit.record(session, now, account_id, audit.Action.ERASED, number, "" if number else "feedback only")
-    return number is not None or bool(said)
+    return number is not None or said > 0
 
 
 def purge(database: Database, account_id: str | None, now: datetime) -> list[str]:
@@ -53,15 +54,22 @@ def purge(database: Database, account_id: str | None, now: datetime) -> list[str
             over = session.execute(old.with_for_update()).all()
             if not over:
                 break
-            session.execute(delete(Feedback).where(Feedback.ad_id.in_([row.id for row in over])))
+            blank_feedback(session, Feedback.ad_id.in_([row.id for row in over]))
             _erase_numbers(session, [row.number for row in over])
             purged += [row.id for row in over]
     with database.write() as session:
-        old_feedback = delete(Feedback).where(Feedback.received_at <= now - timedelta(days=days)).returning(Feedback.seq)
-        said = len(session.scalars(old_feedback).all())
+        said = blank_feedback(session, Feedback.received_at <= now - timedelta(days=days))
         detail = f"{len(purged)} ads, {said} records of feedback older than {days} days"
         audit.record(session, now, account_id, audit.Action.PURGED, detail=detail)
     return purged
+
+
+def blank_feedback(session: Session, which: ColumnElement[bool]) -> int:
+    """Empty records of feedback, but for those that are empty already; how many. Their rows stay: they say that these records
+    of the outbox were read, and are not to be read again."""
+    said = update(Feedback).where(Feedback.ad_id != "", which).returning(Feedback.seq)
+    nothing = {"ad_id": "", "labels": {}, "document_type": None, "spans": [], "reviewer": None, "note": None}
+    return len(session.scalars(said.values(nothing)).all())
 
 
 def _erase_numbers(session: Session, numbers: list[int]) -> None:

@@ -3,12 +3,12 @@ from datetime import datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from labeling.accounts.passwords import hash_password, is_password
 from labeling.accounts.registering import by_name, change_password, change_role, make_account, set_active
 from labeling.accounts.roles import Role, allows, demand
-from labeling.accounts.sessions import SignedIn, account_of, forget_old, mark_seen, needs_mark, sign_in, sign_out
+from labeling.accounts.sessions import SignedIn, account_of, mark_seen, needs_mark, sign_in, sign_out
 from labeling.errors import AccountError, NotAllowedError
 from labeling.settings import LabelingSettings
 from labeling.store.database import Database
@@ -83,9 +83,24 @@ def test_a_session_ends_when_its_time_is_over_or_nothing_came(database: Database
             mark_seen(session, token, NOW + timedelta(minutes=minutes))
     assert who(database, token, NOW + timedelta(hours=11, minutes=59)) == "ann"
     assert who(database, token, NOW + timedelta(hours=12)) is None
+
+
+def test_whoever_signs_in_clears_away_the_sessions_that_are_over_and_no_others(database: Database) -> None:
+    for name in ("ann", "bea"):
+        add_account(database, name)
+
+    def left_when_bea_signs_in(minutes: int) -> int:
+        assert sign_in(database, "bea", PASSWORD, NOW + timedelta(minutes=minutes), SETTINGS)
+        with database.read() as session:
+            return session.query(SignInSession).count()
+
+    token = signed_in(database).token
+    assert left_when_bea_signs_in(59) == 2
+    assert who(database, token, NOW + timedelta(minutes=59)) == "ann"
+    assert left_when_bea_signs_in(60) == 2, "ann's is idle and gone; bea has two"
     with database.write() as session:
-        forget_old(session, NOW + timedelta(hours=12), SETTINGS)
-        assert session.scalars(select(SignInSession)).all() == []
+        session.execute(update(SignInSession).values(seen_at=NOW + timedelta(hours=13)))
+    assert left_when_bea_signs_in(13 * 60) == 1, "however busy, 12 hours are the end"
 
 
 def test_wrong_passwords_lock_the_account_longer_each_time(database: Database) -> None:

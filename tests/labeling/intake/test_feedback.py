@@ -1,5 +1,6 @@
 import json
 import zlib
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from labeling.errors import IntakeError
 from labeling.intake.feedback import FeedbackReport, import_feedback
 from labeling.store.database import Database
 from labeling.store.tables import Ad, Feedback
-from tests.labeling.conftest import NOW, TEXT, add_ads
+from labeling.work.retention import erase_ad, purge
+from tests.labeling.conftest import NOW, TEXT, add_ads, set_project
 
 OUTBOX = "0123456789ab"
 WORDS = "Pickers wanted, call 06-12345678. The bus costs 900."
@@ -88,10 +90,33 @@ def test_what_was_erased_there_is_erased_here(database: Database, tmp_path: Path
         line(3, {"id": "gone", "labels": {"debt_or_fees": "absent"}}),
     )
     report = take_in(database, tmp_path, line(1, None), line(2, None), line(3, None), line(4, None))
-    assert (report.erased, len(report.erased_ads)) == (3, 1)
-    assert stored(database) == []
+    assert (report.erased, report.erased_ads) == (3, ["a1"])
+    assert [(one.ad_id, one.labels, one.note) for one in stored(database)] == 3 * [("", {}, None)]
+    assert take_in(database, tmp_path, line(1, None), line(2, None)).erased == 0
     # Imported from elsewhere: the outbox's "ad-0" need not be the same ad.
     assert list(ads(database)) == ["ad-0"]
+
+
+def erase(database: Database) -> None:
+    with database.write() as session:
+        assert erase_ad(session, "a1", None, NOW)
+
+
+def purge_all(database: Database) -> None:
+    set_project(database, retention_days=1)
+    assert purge(database, None, NOW + timedelta(days=1)) == ["a1"]
+
+
+@pytest.mark.parametrize("forget", [erase, purge_all])
+def test_what_was_forgotten_here_stays_away_when_its_export_is_read_again(
+    database: Database, tmp_path: Path, forget: Callable[[Database], None]
+) -> None:
+    take_in(database, tmp_path, line(1, WITH_TEXT), line(2, {**WITH_TEXT, "reviewer": "desk-3"}))
+    forget(database)
+    again = take_in(database, tmp_path, line(1, WITH_TEXT), line(2, {**WITH_TEXT, "reviewer": "desk-3"}))
+    assert (again.new, again.known, again.ads.imported) == (0, 2, 0)
+    assert ads(database) == {}
+    assert [(one.ad_id, one.labels, one.note) for one in stored(database)] == 2 * [("", {}, None)]
 
 
 def test_spans_of_another_text_are_left_out(database: Database, tmp_path: Path) -> None:

@@ -119,6 +119,16 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
         assert session.execute(text("SELECT count(*) FROM audit")).scalar() == 0
 
 
+def test_a_reading_session_sees_one_state_whatever_is_written_meanwhile(database: Database) -> None:
+    add_ads(database, 1)
+    with database.read() as session:
+        assert session.query(Ad).count() == 1
+        add_ads(database, 1, prefix="later")
+        assert session.query(Ad).count() == 1
+    with database.read() as session:
+        assert session.query(Ad).count() == 2
+
+
 def test_moments_come_back_in_utc(database: Database) -> None:
     add_account(database, "ann")
     with database.read() as session:

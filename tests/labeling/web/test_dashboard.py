@@ -59,6 +59,16 @@ def test_the_figures_are_those_of_the_opinions(site: Site) -> None:
     assert re.search(r"<strong>3</strong> ads in dispute", shown)
 
 
+def test_ads_that_no_annotator_is_left_to_read_are_told_of(site: Site) -> None:
+    add_ads(site.database, 1)
+    judy = site.visitor("judy")
+    for name in ("ana", "bea"):
+        assert "no annotator is left for" not in judy.get("/dashboard").text
+        visitor = site.visitor(name)
+        visitor.act("POST", f"/api/assignments/{visitor.get('/api/next').json()['assignment']}/skip")
+    assert "Ads to be read that no annotator is left for: 1." in judy.get("/dashboard").text
+
+
 def test_figures_are_computed_anew_only_when_an_opinion_changed(site: Site) -> None:
     add_ads(site.database, 2)
     cache = QualityCache(site.database)

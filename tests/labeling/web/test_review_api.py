@@ -9,6 +9,7 @@ from labeling.web.pages.review import direction_of
 from labeling.work.assignment import next_assignment
 from tests.labeling.conftest import TEXT, add_ads, set_project
 from tests.labeling.web.conftest import Site, Visitor, suggest
+from tests.labeling.web.test_access import filled, routes
 
 SAID: dict[str, Any] = {
     "labels": {"debt_or_fees": True, "states_limits": False},
@@ -86,8 +87,19 @@ def test_anothers_opinion_is_out_of_reach_by_any_address(site: Site) -> None:
     add_ads(site.database, 1)
     ana, bea = site.visitor("ana"), site.visitor("bea")
     own = take(ana)["assignment"]
+    assert filled("{own}") == str(own), "the walk below asks for ana's assignment, and for the ad, by their number"
     ana.save(own, 0, **SAID, comment="only for the adjudicator", done=True)
     assert take(bea)["annotation"] is None
+    others = {"bea": bea, "judy": site.visitor("judy"), "root": site.visitor("root")}
+    readable = sorted(path for method, path in routes(site.database) if method == "GET")
+
+    def where_anas_comment_is() -> dict[str, list[str]]:
+        answers = {name: {path: one.get(filled(path)).text for path in readable} for name, one in others.items()}
+        return {name: [path for path in readable if "only for the adjudicator" in said[path]] for name, said in answers.items()}
+
+    # Adjudicators and admins cannot look either while an opinion is missing: it would no longer be blind.
+    assert where_anas_comment_is() == {"bea": [], "judy": [], "root": []}
+    assert others["judy"].get("/adjudication/1").status_code == 409
     for method, address in (
         ("PUT", f"/api/assignments/{own}/annotation"),
         ("POST", f"/api/assignments/{own}/skip"),
@@ -97,9 +109,9 @@ def test_anothers_opinion_is_out_of_reach_by_any_address(site: Site) -> None:
         assert (address, answer.status_code) == (address, 403)
         assert "adjudicator" not in answer.text
         assert answer.json()["type"] == "urn:signaal:problem:not-allowed"
-    assert bea.get("/adjudication/1").status_code == 403
-    # An adjudicator cannot look either while an opinion is missing: it would no longer be blind.
-    assert site.visitor("judy").get("/adjudication/1").status_code == 409
+    bea.save(take(bea)["assignment"], 0, document_type="other", done=True)
+    case = "/adjudication/{number}"
+    assert where_anas_comment_is() == {"bea": [], "judy": [case], "root": [case]}, "now it is theirs to decide, there alone"
 
 
 @pytest.mark.parametrize("number", ["4711", "0", "-1", "2147483648", "9" * 30, "one"])

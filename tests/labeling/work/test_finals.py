@@ -10,10 +10,10 @@ from labeling.export import EXAMPLES, export_folder
 from labeling.opinion import Draft
 from labeling.queue import Mixing
 from labeling.store.database import Database
-from labeling.store.tables import Account, Ad, Assignment, Audit, Export, StoredAnnotation
+from labeling.store.tables import Account, Ad, Assignment, Audit, Export, StoredAnnotation, SuggestedLabel
 from labeling.work.adjudicating import disputed, resolve
 from labeling.work.annotating import save
-from labeling.work.assignment import next_assignment
+from labeling.work.assignment import next_assignment, skip
 from labeling.work.care import opt_out
 from labeling.work.finals import export_finals, finals
 from models.example import Span, read_examples
@@ -82,6 +82,43 @@ def test_a_label_that_all_opted_out_of_waits_for_an_adjudicator_and_is_not_lost(
     made = export_finals(database, tmp_path, None, NOW)
     (example,) = read_examples(export_folder(tmp_path, made.manifest.digest) / EXAMPLES)
     assert (example.labels, example.shares, made.left_out) == (["debt_or_fees"], None, {})
+
+
+def test_ads_that_no_annotator_is_left_to_read_are_counted_apart(database: Database) -> None:
+    set_project(database, overlap=2)
+    add_ads(database, 4)
+    ann, bob, ada = add_account(database, "ann"), add_account(database, "bob"), add_account(database, "ada", Role.ADJUDICATOR)
+    apart = "that no annotator is left to read; an adjudicator, an admin or a new account can"
+
+    def left_out() -> dict[str, int]:
+        with database.read() as session:
+            return dict(finals(session, packaged_taxonomy()).left_out)
+
+    def pass_over(annotator: str, done: str = "") -> None:
+        with database.write() as session:
+            while (assignment := next_assignment(session, annotator, NOW)) is not None:
+                if assignment.ad.id == done:
+                    save(session, assignment.id, annotator, 0, FEES, done=True, now=NOW)
+                else:
+                    skip(session, assignment.id, annotator, NOW)
+
+    with database.write() as session:
+        seen_in = select(Ad.number).where(Ad.id == "ad-3")
+        session.add(SuggestedLabel(ad_number=session.scalars(seen_in).one(), label="minor_age_cue"))
+        opt_out(session, session.get_one(Account, ann), ["minor_age_cue"], packaged_taxonomy(), NOW)
+    pass_over(ann, done="ad-0")
+    assert left_out() == {"that wait for reviewers": 4}, "bob may read them"
+    with database.write() as session:
+        first = next_assignment(session, bob, NOW)
+        assert first is not None
+        skip(session, first.id, bob, NOW)
+    assert left_out() == {"that wait for reviewers": 3, apart: 1}
+    pass_over(bob)
+    assert left_out() == {apart: 4}, "one of them was read once, and wants another"
+    with database.write() as session:
+        assert next_assignment(session, ada, NOW) is not None, "who is no annotator is given them"
+    add_account(database, "cat")
+    assert left_out() == {"that wait for reviewers": 4}
 
 
 def test_an_agreed_ad_that_lacks_a_judgement_all_the_same_is_counted_as_such(sqlite_database: Database, tmp_path: Path) -> None:

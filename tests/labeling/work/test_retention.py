@@ -16,6 +16,8 @@ from tests.labeling.conftest import NOW, TEXT, add_account, add_ads, set_project
 
 KEPT = {"account", "audit", "project_settings", "sign_in_session", "export"}
 """Tables that hold nothing of any ad."""
+BLANK = ("0" * 12, 1, "", {}, None, [], None, None)
+"""What is left of a record of feedback but the time when it came in."""
 
 
 def everything_said(database: Database, imported_at: datetime = NOW) -> None:
@@ -45,9 +47,29 @@ def everything_said(database: Database, imported_at: datetime = NOW) -> None:
                     scored_at=NOW,
                 ),
                 SuggestedLabel(ad_number=number, label="debt_or_fees"),
-                Feedback(outbox="0" * 12, seq=1, ad_id="ad-0", labels={}, spans=[], received_at=imported_at),
+                said_of("ad-0", imported_at),
             ]
         )
+
+
+def said_of(ad_id: str, received_at: datetime = NOW) -> Feedback:
+    return Feedback(
+        outbox="0" * 12,
+        seq=1,
+        ad_id=ad_id,
+        labels={"debt_or_fees": "present"},
+        document_type="other",
+        spans=[{"start": 0, "end": 7, "label": "debt_or_fees"}],
+        reviewer="desk-2",
+        note="the bus",
+        received_at=received_at,
+    )
+
+
+def feedback(database: Database) -> list[tuple[object, ...]]:
+    columns = [column for column in Feedback.__table__.columns if column.name != "received_at"]
+    with database.read() as session:
+        return [tuple(row) for row in session.execute(select(*columns))]
 
 
 def counts(database: Database) -> dict[str, int]:
@@ -62,7 +84,8 @@ def test_an_erased_ad_is_nowhere_and_the_audit_stays(database: Database) -> None
     with database.write() as session:
         assert erase_ad(session, "ad-0", None, NOW)
     after = counts(database)
-    assert {name for name, count in after.items() if count} == {"account", "audit", "project_settings"}
+    assert {name for name, count in after.items() if count} == {"account", "audit", "project_settings", "feedback"}
+    assert feedback(database) == [BLANK]
     assert after["audit"] == before["audit"] + 1
     with database.read() as session:
         audit = session.scalars(select(Audit)).all()
@@ -88,10 +111,12 @@ def test_erasing_what_is_not_there_says_so(database: Database) -> None:
 
 def test_feedback_on_an_ad_that_never_came_is_erased_too(database: Database) -> None:
     with database.write() as session:
-        session.add(Feedback(outbox="0" * 12, seq=1, ad_id="x", labels={}, spans=[], received_at=NOW))
+        session.add(said_of("x"))
     with database.write() as session:
         assert erase_ad(session, "x", None, NOW)
-    assert counts(database)["feedback"] == 0
+    assert feedback(database) == [BLANK]
+    with database.write() as session:
+        assert not erase_ad(session, "", None, NOW), "a blank record is nobody's"
 
 
 def test_history_of_other_ads_stays_locked_after_an_erasure(database: Database) -> None:
@@ -118,8 +143,19 @@ def test_purge_erases_what_is_older_than_the_retention_period(database: Database
     with database.read() as session:
         assert session.scalars(select(Ad.id).order_by(Ad.number)).all() == ["new-0", "new-1"]
         assert session.scalars(select(Audit.action).order_by(Audit.id.desc()).limit(1)).one() == "purged"
-    assert counts(database)["feedback"] == 0
+    assert feedback(database) == [BLANK]
+
+
+def test_purge_empties_old_feedback_once(database: Database) -> None:
+    set_project(database, retention_days=30)
+    with database.write() as session:
+        session.add(said_of("x", NOW - timedelta(days=30)))
     assert purge(database, None, NOW) == []
+    assert feedback(database) == [BLANK]
+    assert purge(database, None, NOW) == []
+    with database.read() as session:
+        details = session.scalars(select(Audit.detail).where(Audit.action == "purged").order_by(Audit.id)).all()
+    assert [detail.split(", ")[1][:1] for detail in details] == ["1", "0"]
 
 
 def test_without_a_retention_period_nothing_is_purged(database: Database) -> None:
