@@ -6,6 +6,7 @@ reached: ``labeling.work.export_places`` finds them, and ``docs/labeling.md`` sa
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
@@ -68,7 +69,7 @@ def blank_feedback(session: Session, which: ColumnElement[bool]) -> int:
     """Empty records of feedback, but for those that are empty already; how many. Their rows stay: they say that these records
     of the outbox were read, and are not to be read again."""
     said = update(Feedback).where(Feedback.ad_id != "", which).returning(Feedback.seq)
-    nothing = {"ad_id": "", "labels": {}, "document_type": None, "spans": [], "reviewer": None, "note": None}
+    nothing: dict[str, Any] = {"ad_id": "", "labels": {}, "document_type": None, "spans": [], "reviewer": None, "note": None}
     return len(session.scalars(said.values(nothing)).all())
 
 
