@@ -22,6 +22,8 @@ from transformers.utils import ModelOutput
 
 FREE = -1.0
 """Evidence target of a label that is present without a span: its attention is left free."""
+OF_TRAINING = frozenset({"evidence_weight", "document_type_weight", "contrast_weight", "head_dropout"})
+"""What of a configuration matters in training alone."""
 
 
 class SignaalConfig(PretrainedConfig):

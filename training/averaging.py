@@ -3,6 +3,7 @@ were trained, lie in one valley, and their mean is often better than each, at th
 "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time".
 """
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle import WEIGHT_FILES, Bundle
 from models.errors import BundleError
+from models.network import OF_TRAINING
 from training.provenance import STARTED_FROM, how_of_mean, how_trained, write_how
 
 
@@ -34,10 +36,18 @@ def write_mean(bundles: Sequence[Bundle], folder: Path) -> None:
         if others and name.endswith(".safetensors") and there:
             _write_mean_of(sorted(there), folder / name)
         elif there:
-            if len({path.read_bytes() for path in there}) > 1:
+            if len({_make(path) for path in there}) > 1:
                 raise BundleError(f"These bundles differ in {name}: they are of different makes.")
             shutil.copyfile(first.folder / name, folder / name)
     write_how(how_of_mean(bundles), folder)
+
+
+def _make(path: Path) -> bytes:
+    """What a file says of a network's make, by which two can be compared."""
+    if path.name != "config.json":
+        return path.read_bytes()
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    return json.dumps({name: facts[name] for name in sorted(facts) if name not in OF_TRAINING}).encode()
 
 
 def _write_mean_of(files: Sequence[Path], to: Path) -> None:

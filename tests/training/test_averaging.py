@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,3 +77,13 @@ def test_bundles_of_different_makes_have_no_mean(make: Make, tmp_path: Path, oth
 def test_bundles_that_began_afresh_have_no_mean(make: Make, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="did not begin with the same weights"):
         write_mean([make("a", **{STARTED_FROM: None}), make("b", **{STARTED_FROM: None})], tmp_path / "mean")
+
+
+def test_runs_that_differ_in_dropout_alone_are_of_one_make(make: Make, tmp_path: Path) -> None:
+    one, other = make("a"), make("b")
+    config = json.loads((other.folder / "config.json").read_text())
+    (other.folder / "config.json").write_text(json.dumps({**config, "head_dropout": 0.3}))
+    write_mean([one, other], tmp_path / "mean")
+    (other.folder / "config.json").write_text(json.dumps({**config, "labels": config["labels"][1:]}))
+    with pytest.raises(BundleError, match=r"differ in config\.json"):
+        write_mean([one, other], tmp_path / "none")
