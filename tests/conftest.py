@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ from training.run import RunResult, run
 from training.settings import TrainingSettings
 
 STEPS = 40
+
+
+def pytest_configure() -> None:
+    """Tables are as wide as they need to be, whatever pytest's own output goes to."""
+    os.environ["COLUMNS"] = "160"
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def _with_store(model_settings: ModelSettings, folder: Path) -> ModelSettings:
 def _state_of_the_code() -> str:
     """Digest of what decides the small run."""
     root = Path(__file__).parents[1]
-    files = [root / "constraints.txt", Path(__file__), *corpus_paths()]
+    files = [root / "constraints.txt", Path(__file__), root / "tests/training/small_data.py", *corpus_paths()]
     for room in ("models", "training"):
         files += [file for file in (root / room).rglob("*") if file.suffix in {".py", ".yaml", ".md", ".html"}]
     digest = hashlib.sha256()

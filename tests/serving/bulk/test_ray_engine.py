@@ -135,7 +135,7 @@ def test_without_ray_the_error_says_what_to_install(
     ads: Path, tmp_path: Path, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(BulkError, match=r"ray is not installed.*pip install 'signaal\[ray\]'"):
+    with pytest.raises(BulkError, match=r"ray is not installed.*pip install '\.\[ray\]'"):
         score(ads, tmp_path / "out", bundle_folder)
     assert not (tmp_path / "out").exists()
 
