@@ -78,7 +78,10 @@ def test_what_its_teacher_saw_is_told_and_nobody_says_that_no_training_saw_the_t
     before = f"layers 2 of {teacher.identity}, which also taught it"
     said = f"this training did not see their scenarios; what was seen before, by {before}, is not looked into here"
     assert f"On test texts ({said}), fp32 graph." in student.card
-    assert f" test texts; {said}. Bundle" in distilled.run.report.with_name("report.md").read_text()
+    assert (
+        f"{distilled.run.figures['examples']} test texts; {said}. Bundle"
+        in distilled.run.report.with_name("report.md").read_text()
+    )
     beside = distilled.beside_teacher.read_text()
     assert "A was not made from this file." in beside
     assert f"B began with {before}." in beside
