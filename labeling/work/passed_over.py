@@ -1,6 +1,6 @@
 """Ads that want another reader when no annotator is left who would be given them."""
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from labeling.accounts.roles import Role
@@ -15,6 +15,8 @@ def passed_over_count(session: Session) -> int:
     annotators = session.scalars(select(Account).where(Account.active, Account.role == Role.ANNOTATOR)).all()
     for one in annotators:
         had = Assignment.account_id == one.id, Assignment.state.in_((AssignmentState.SKIPPED, AssignmentState.DONE))
-        not_for_them = exists().where(SuggestedLabel.ad_number == Ad.number, SuggestedLabel.label.in_(one.opt_outs))
-        wanted = wanted.where(or_(Ad.number.in_(select(Assignment.ad_number).where(*had)), not_for_them))
+        passed_over: list[ColumnElement[bool]] = [Ad.number.in_(select(Assignment.ad_number).where(*had))]
+        if one.opt_outs:  # else each open ad would be looked up for nothing
+            passed_over.append(exists().where(SuggestedLabel.ad_number == Ad.number, SuggestedLabel.label.in_(one.opt_outs)))
+        wanted = wanted.where(or_(*passed_over))
     return (session.scalar(wanted) or 0) if annotators else 0
