@@ -66,7 +66,7 @@ def test_every_command_opens_it(name: str, said: Said, tmp_path: Path) -> None:
 def test_noise_opens_it_and_says_what_is_missing(said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("training.frozen.LEAST_STEPS", 2)
     monkeypatch.setattr("training.frozen.EPOCHS", 1)
-    data = write_small_data(tmp_path / "some.jsonl", texts=40, held_out=4)
+    data = write_small_data(tmp_path / "some.jsonl", texts=12, held_out=2)  # too few for ten with a label and ten without it
     assert "No label can be judged" in said(2, "noise", "--data", str(data), "--encoder", "models:/signaal@begun", "--folds", "2")
 
 

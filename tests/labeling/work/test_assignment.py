@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -322,8 +323,13 @@ def test_an_opinion_that_was_changed_and_left_goes_to_another(database: Database
     assert take(database, bob, NOW + timedelta(hours=1)) is not None
 
 
-def test_finding_the_next_ad_reads_no_table_from_end_to_end(sqlite_database: Database) -> None:
-    add_ads(sqlite_database, 3)
+@pytest.mark.parametrize(("gold", "queue"), [(False, "ix_ad_queue"), (True, "ix_ad_gold")])
+def test_finding_the_next_ad_reads_no_table_from_end_to_end(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch, gold: bool, queue: str
+) -> None:
+    add_ads(sqlite_database, 3, gold=gold)
+    set_project(sqlite_database, gold_share=0.5 if gold else 0.0)
+    monkeypatch.setattr("labeling.work.assignment._chance", SimpleNamespace(random=lambda: 0.0))
     ann = add_account(sqlite_database, "ann")
     asked: list[tuple[str, Any]] = []
     with sqlite_database.write() as session:
@@ -337,9 +343,9 @@ def test_finding_the_next_ad_reads_no_table_from_end_to_end(sqlite_database: Dat
             for statement, values in selects
             for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         ]
-    assert any("ix_ad_queue" in step for step in plans)
+    assert any(queue in step for step in plans)
     assert any("ix_assignment_lease" in step for step in plans)
-    assert [step for step in plans if step.startswith("SCAN") and "ix_ad_queue" not in step and "CONSTANT" not in step] == []
+    assert [step for step in plans if step.startswith("SCAN") and queue not in step and "CONSTANT" not in step] == []
 
 
 def test_a_closed_account_gets_no_ad(database: Database) -> None:
