@@ -40,6 +40,7 @@ class SignaalConfig(PretrainedConfig):
         document_type_weight: float = 0.3,
         contrast_weight: float = 0.0,
         head_dropout: float = 0.1,
+        attention_heads: int | None = None,
         **kwargs: Any,
     ) -> None:
         """
@@ -51,6 +52,8 @@ class SignaalConfig(PretrainedConfig):
             document_type_weight: weight of the document-type loss.
             contrast_weight: weight of the contrast loss.
             head_dropout: dropout on the token states and pooled vectors.
+            attention_heads: heads of the same size that each encoder layer has, where they are fewer than the encoder's
+                configuration says.
         """
         super().__init__(**kwargs)
         self.encoder = encoder or {}
@@ -60,6 +63,7 @@ class SignaalConfig(PretrainedConfig):
         self.document_type_weight = document_type_weight
         self.contrast_weight = contrast_weight
         self.head_dropout = head_dropout
+        self.attention_heads = attention_heads
 
 
 @dataclass
@@ -125,6 +129,8 @@ class SignaalModel(PreTrainedModel):
         encoder_config._attn_implementation = "eager"  # the ONNX exporter and its graph optimiser know this form
         extra = {"add_pooling_layer": False} if encoder_config.model_type in _WITH_POOLER else {}
         self.encoder = AutoModel.from_config(encoder_config, **extra)
+        if config.attention_heads is not None:
+            keep_heads(self.encoder, config.attention_heads)
         hidden = encoder_config.hidden_size
         self.attention = LabelAttention(hidden, len(config.labels), config.head_dropout)
         self.document_type = nn.Linear(hidden, len(config.document_types)) if config.document_types else None
@@ -252,8 +258,32 @@ def new_model(base_folder: Path, config: SignaalConfig, *, layers: int | None = 
     return model
 
 
+def embeddings_of(base_folder: Path) -> nn.Module:
+    """The embedding tables of a base encoder."""
+    return cast(nn.Module, AutoModel.from_pretrained(base_folder, **_pooler_free(base_folder)).embeddings)
+
+
 def _pooler_free(base_folder: Path) -> dict[str, bool]:
     return {"add_pooling_layer": False} if AutoConfig.from_pretrained(base_folder).model_type in _WITH_POOLER else {}
+
+
+def encoder_heads(config: SignaalConfig) -> int:
+    """Attention heads of an encoder layer."""
+    heads: int = config.attention_heads or config.encoder["num_attention_heads"]
+    return heads
+
+
+def keep_heads(encoder: Any, heads: int) -> None:
+    """Make the attention of every layer of an encoder of BERT's form as wide as so many of its heads (in place, with new
+    weights). The layers' code takes the number of heads from the width."""
+    for layer in encoder.encoder.layer:
+        attention, output = layer.attention.self, layer.attention.output
+        hidden, width = output.dense.out_features, heads * attention.attention_head_size
+        if width == output.dense.in_features:
+            continue
+        for name in ("query", "key", "value"):
+            setattr(attention, name, nn.Linear(hidden, width))
+        output.dense = nn.Linear(width, hidden)
 
 
 def add_lora(model: SignaalModel, *, rank: int, alpha: int, dropout: float) -> SignaalModel:

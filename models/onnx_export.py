@@ -27,7 +27,7 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 from torch import Tensor, nn
 
-from models.network import SignaalModel
+from models.network import SignaalConfig, SignaalModel, encoder_heads
 from models.onnx_graph import OUTPUTS, Precision
 
 FEW_WORDS = 100
@@ -81,12 +81,13 @@ def _fused(model: SignaalModel, scratch: Path) -> onnx.ModelProto:
             external_data=False,
             verbose=False,
         )
+        heads = encoder_heads(cast(SignaalConfig, model.config))
         encoder = model.encoder.config
         optimised = optimize_model(
             str(scratch),
             "bert",
-            num_heads=encoder.num_attention_heads,
-            hidden_size=encoder.hidden_size,
+            num_heads=heads,
+            hidden_size=encoder.hidden_size // encoder.num_attention_heads * heads,
             optimization_options=FusionOptions("bert"),
         )
         optimised.topological_sort()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.bundle import BaseReference, verified_base
 from models.errors import BundleError
-from models.network import SignaalConfig, SignaalModel, add_lora, merged, new_model
+from models.network import SignaalConfig, SignaalModel, add_lora, embeddings_of, merged, new_model
 
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 
@@ -51,8 +51,9 @@ def load_weights(folder: Path, base: BaseReference, cache_dir: Path) -> SignaalM
     config = cast(SignaalConfig, SignaalConfig.from_json_file(folder / "config.json"))
     if (folder / "encoder.safetensors").is_file():
         tensors = load_file(folder / "encoder.safetensors")
-        whole = WORD_EMBEDDINGS in tensors
-        model = SignaalModel(config) if whole else new_model(verified_base(base, cache_dir), config, layers=base.layers)
+        model = SignaalModel(config)
+        if WORD_EMBEDDINGS not in tensors:
+            model.encoder.embeddings = embeddings_of(verified_base(base, cache_dir))
         _load_encoder(model, folder, tensors)
     else:
         model = new_model(verified_base(base, cache_dir), config, layers=base.layers)

@@ -10,7 +10,7 @@ gender words exchanged). After Ribeiro et al. 2020 ("CheckList") and Röttger et
 """
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -153,6 +153,28 @@ def _digit_words() -> dict[str, list[str]]:
 def _some_words(text: str, rng: Random, *, share: float, at_least: int) -> list[tuple[int, int]]:
     words = [m.span() for m in _WORD.finditer(text) if m.end() - m.start() >= at_least]
     return [place for place in words if rng.random() < share] or ([rng.choice(words)] if words else [])
+
+
+def sentences(text: str) -> list[str]:
+    """A text in pieces that end where a sentence or a line ends, without the space around them."""
+    return [piece for match in _SENTENCE.finditer(text) if (piece := match.group().strip())]
+
+
+def remixed(example: LabelledExample, others: Sequence[LabelledExample], rng: Random) -> LabelledExample:
+    """About as long as a text, of sentences of it and of two others in random order. What it says nobody has judged: it has no
+    labels, no type and no scenario.
+
+    Args:
+        example: the text.
+        others: texts of its language.
+        rng: picks.
+    """
+    pool = [sentence for of in (example, *rng.choices(others, k=2)) for sentence in sentences(of.text)]
+    rng.shuffle(pool)
+    lengths = accumulate(len(sentence) for sentence in pool)
+    some = pool[: 1 + sum(length < len(example.text) for length in lengths)]
+    text = "".join(sentence + (" " if sentence[-1] in ".!?" else "\n") for sentence in some)
+    return LabelledExample(text=text.strip(), labels=[], lang=example.lang)
 
 
 def sentence_loss(example: LabelledExample, rng: Random) -> LabelledExample:

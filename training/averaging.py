@@ -47,7 +47,8 @@ def _make(path: Path) -> bytes:
     if path.name != "config.json":
         return path.read_bytes()
     facts = json.loads(path.read_text(encoding="utf-8"))
-    return json.dumps({name: facts[name] for name in sorted(facts) if name not in OF_TRAINING}).encode()
+    known = {name: facts[name] for name in sorted(facts) if name not in OF_TRAINING and facts[name] is not None}
+    return json.dumps(known).encode()
 
 
 def _write_mean_of(files: Sequence[Path], to: Path) -> None:

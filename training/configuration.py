@@ -19,18 +19,22 @@ from training.settings import HEADINGS, TrainingSettings
 WIDTH = 110
 
 
-def load_settings(file: Path | None = None, changes: Mapping[str, Any] | None = None) -> TrainingSettings:
+def load_settings(
+    file: Path | None = None, changes: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> TrainingSettings:
     """The settings of a run.
 
     Args:
         file: a configuration file; None when there is none.
         changes: what the command line says: a setting, or ``outer.inner``, to its value.
+        defaults: what a command takes, instead of the settings' own defaults, where nothing else says anything.
 
     Raises:
         ConfigurationError: the file cannot be read, or something in it, the environment or ``changes`` is wrong; the message
             names every place.
     """
     values, lines = _read(file) if file else ({}, {})
+    values = {**(defaults or {}), **values}
 
     def place(loc: Where) -> str:
         return f"{file}:{next((lines[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in lines), 1)}"

@@ -14,7 +14,7 @@ from models.example import LabelledExample
 from models.network import FREE
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker
-from training.augmentation import augmented, joined, sentence_loss
+from training.augmentation import augmented, joined, remixed, sentence_loss
 from training.sampler import Draw
 
 LONGEST_JOINED = 250
@@ -89,6 +89,7 @@ class TrainingTexts(torch.utils.data.Dataset):
         maker: cuts them into windows.
         augment_share: share of the drawings that are rewritten.
         mix_share: share of the drawings that lose plain sentences, and, independently, of those joined with another text.
+        remix_share: share of the drawings that are sentences of several texts instead, of which no label is known.
         seed: with the drawing's own numbers it decides the rewriting.
     """
 
@@ -100,6 +101,7 @@ class TrainingTexts(torch.utils.data.Dataset):
         *,
         augment_share: float,
         mix_share: float = 0,
+        remix_share: float = 0,
         seed: int,
     ) -> None:
         self.examples = examples
@@ -107,10 +109,13 @@ class TrainingTexts(torch.utils.data.Dataset):
         self.maker = maker
         self.augment_share = augment_share
         self.mix_share = mix_share
+        self.remix_share = remix_share
         self.seed = seed
         self._short: dict[str, list[int]] = defaultdict(list)
         """Language → what may be joined to another text."""
+        self._of_language: dict[str, list[LabelledExample]] = defaultdict(list)
         for index, example in enumerate(examples):
+            self._of_language[example.lang].append(example)
             if len(example.text) <= LONGEST_JOINED and _may_be_joined(example):
                 self._short[example.lang].append(index)
 
@@ -119,15 +124,23 @@ class TrainingTexts(torch.utils.data.Dataset):
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         chance = self._chance(draw)
-        text = augmented(self._mixed(draw.index, chance), chance, self.augment_share)
-        return {"windows": rows_of([text], self.taxonomy, self.maker)}
+        drawn, labelled = self._drawn(draw.index, chance)
+        text = augmented(drawn, chance, self.augment_share)
+        return {"windows": [{**row, "labelled": labelled} for row in rows_of([text], self.taxonomy, self.maker)]}
 
     def length_of(self, draw: Draw) -> int:
         """Characters of the text that is drawn so, before it is rewritten."""
-        return len(self._mixed(draw.index, self._chance(draw)).text)
+        return len(self._drawn(draw.index, self._chance(draw))[0].text)
 
     def _chance(self, draw: Draw) -> Random:
         return Random(f"{self.seed} {draw.index} {draw.epoch} {draw.copy}")
+
+    def _drawn(self, index: int, chance: Random) -> tuple[LabelledExample, bool]:
+        """A text, and whether its labels are known."""
+        if self.remix_share and chance.random() < self.remix_share:
+            example = self.examples[index]
+            return remixed(example, self._of_language[example.lang], chance), False
+        return self._mixed(index, chance), True
 
     def _mixed(self, index: int, chance: Random) -> LabelledExample:
         text = self.examples[index]
@@ -163,7 +176,7 @@ _FEATURES = datasets.Features(
 
 class WindowCollator:
     """Rows of ``build_dataset`` or ``TrainingTexts`` to the arguments of ``SignaalModel.forward``, padded to the
-    longest.
+    longest. A row that is not ``labelled`` says nothing of labels and evidence.
 
     Args:
         pad_id: the padding token.
@@ -194,6 +207,9 @@ class WindowCollator:
                 targets[index, :, label] = FREE
             for label, first, end in row["evidence"]:
                 targets[index, first:end, label] = 1.0
+            if not row.get("labelled", True):
+                weights[index] = 0.0
+                targets[index] = FREE
         kinds = torch.tensor([row["document_type"] for row in rows])
         return {
             "input_ids": ids,

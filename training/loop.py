@@ -1,4 +1,4 @@
-"""A plain training loop, for what has less to do than ``transformers.Trainer`` wants to be told: benchmarks, distillation.
+"""A plain training loop, for what has less to do than ``transformers.Trainer`` wants to be told: benchmarks.
 
 Like-length batches, AdamW with one rate for the encoder and one for the heads, cosine schedule, clipped gradients; the weights
 of the best validation score are kept in memory, and training stops early. One device: the first GPU, or the CPU.

@@ -58,6 +58,9 @@ from training.tracking import git_commit, log_data, log_figures, register, start
 
 log = logging.getLogger(__name__)
 
+_NOT_CARRIED = {"data", "distillation"}
+"""Of the settings of a training, what says nothing of the weights that came of it, or is told by the weights themselves."""
+
 
 @dataclass(frozen=True)
 class _Measured:
@@ -131,7 +134,7 @@ def recalibrate(bundles: Sequence[Bundle], settings: TrainingSettings, model_set
     """
     first = bundles[0]
     trained = how_trained(first)
-    known = {name: value for name, value in trained.items() if name in TrainingSettings.model_fields and name != "data"}
+    known = {name: value for name, value in trained.items() if name in TrainingSettings.model_fields and name not in _NOT_CARRIED}
     settings = settings.model_copy(update={**known, "version": settings.version})
     data = load_sources(settings.data, first.taxonomy, seed=settings.seed)
     with start_run(settings, model_settings) as active:

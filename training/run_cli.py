@@ -116,6 +116,17 @@ def start(settings: TrainingSettings, resume: str | None = None) -> None:
     result = run_training(settings, model_settings, resume=resume)
     if result is not None:
         print_result(result)
+    if result is not None and settings.method == "distil":
+        from training.distillation.distil import hold_against_teacher
+        from training.promotion_cli import print_comparison
+
+        beside = hold_against_teacher(result, settings, model_settings)
+        print_comparison(beside.comparison, beside.report)
+        alias = settings.distillation.alias
+        console.print(
+            f"version {result.registered_version} has the alias {alias}; "
+            f"serve it beside the champion with SIGNAAL_SERVE_MODELS=champion,{alias}"
+        )
 
 
 def print_result(result: "RunResult") -> None:

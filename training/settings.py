@@ -8,10 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.base import DEFAULT_BASE
+from training.distillation.settings import DistillationSettings
 
 
 class DataSource(BaseModel):
@@ -96,7 +106,9 @@ class SearchSettings(BaseModel):
     )
 
 
-NOT_SEARCHED = {"data", "output", "seed", "seeds", "model_name", "version", "checkpoint_minutes", "minutes", "search"}
+NOT_SEARCHED = {
+    *("data", "output", "seed", "seeds", "model_name", "version", "checkpoint_minutes", "minutes", "distillation", "search")
+}
 """Settings that do not make a model better."""
 
 
@@ -119,11 +131,13 @@ class TrainingSettings(BaseSettings):
         description="Model whose weights training starts from: 'released', a bundle folder, models:/signaal/3, "
         "models:/signaal@champion; fresh adapters and heads when left out.",
     )
-    layers: int | None = Field(default=None, ge=1, description="Keep only the first so many encoder layers.")
-    method: Literal["lora", "full", "head"] = Field(
+    layers: int | None = Field(
+        default=None, ge=1, description="Keep only the first so many encoder layers; with distil, so many, evenly spread."
+    )
+    method: Literal["lora", "full", "head", "distil"] = Field(
         default="lora",
         description="lora: adapters of a few MB on a frozen encoder. full: all but the embedding tables. head: the heads alone, "
-        "on the encoder as it is, or as start_from left it.",
+        "on the encoder as it is, or as start_from left it. distil: a smaller, faster student of start_from, which teaches it.",
     )
     lora_rank: int = Field(default=16, ge=1, description="Rank of the LoRA adapters.")
     lora_alpha: int = Field(default=32, ge=1, description="Scale of the LoRA adapters.")
@@ -132,8 +146,10 @@ class TrainingSettings(BaseSettings):
     )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout of the heads.")
 
-    encoder_lr: float = Field(default=5e-4, gt=0, description="Peak learning rate of the adapters (use about 5e-5 with full).")
-    head_lr: float = Field(default=2e-3, gt=0, description="Peak learning rate of the heads.")
+    encoder_lr: float = Field(
+        default=5e-4, gt=0, description="Peak learning rate of the adapters (use about 5e-5 with full, 2e-4 with distil)."
+    )
+    head_lr: float = Field(default=2e-3, gt=0, description="Peak learning rate of the heads (use about 3e-4 with distil).")
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of all trained weights.")
     warmup_share: float = Field(default=0.06, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
     batch_size: int = Field(default=8, ge=1, description="Examples a step, over all processes together.")
@@ -186,6 +202,10 @@ class TrainingSettings(BaseSettings):
     model_name: str = Field(default="signaal", description="Name in the bundle's manifest.")
     version: str = Field(default="dev", description="Version in the bundle's manifest.")
 
+    distillation: DistillationSettings = Field(
+        default=DistillationSettings(), description="What the method 'distil' makes; others ignore it."
+    )
+
     search: SearchSettings = Field(default=SearchSettings(), description="What signaal-train search tries; a run ignores it.")
 
     def changed(self, **values: Any) -> "TrainingSettings":
@@ -201,6 +221,13 @@ class TrainingSettings(BaseSettings):
         }
         data = tuple(source.model_copy(update={"path": source.path.absolute()}) for source in self.data)
         return self.model_copy(update={**names, "data": data, "output": self.output.absolute()})
+
+    @field_validator("method")
+    @classmethod
+    def _has_a_teacher(cls, method: str, info: ValidationInfo) -> str:
+        if method == "distil" and info.data.get("start_from", "") is None:
+            raise ValueError("distil wants a teacher: set start_from to 'released', or to a model of yours")
+        return method
 
     @field_validator("search")
     @classmethod
@@ -228,6 +255,7 @@ HEADINGS = {
     "epochs": "Budget",
     "seed": "Chance",
     "model_name": "Name",
+    "distillation": "Student",
     "search": "Search",
 }
 """Where a section of the written configuration file begins: its first setting, and its heading."""

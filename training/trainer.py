@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
+from torch import Tensor
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -30,6 +31,7 @@ from models.weights import heads_only, start_from
 from models.windows import WindowMaker
 from training.checkpoints import STATE, Clock, training_is_over
 from training.dataset import TrainingTexts, WindowCollator, build_dataset, label_matrix
+from training.distillation.lesson import Lesson, begin
 from training.errors import TrainingError
 from training.named_bundle import bundle_to_start_from
 from training.processes import backend, process_count
@@ -49,10 +51,25 @@ class SignaalTrainer(Trainer):
 
     optimizer: torch.optim.Optimizer | None
 
-    def __init__(self, *args: Any, encoder_lr: float, head_lr: float, order: LikeLengthBatches, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        encoder_lr: float,
+        head_lr: float,
+        order: LikeLengthBatches,
+        lesson: Lesson | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._lesson = lesson
         self._rates = {"encoder": encoder_lr, "head": head_lr}
         self._order = order
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+        """The network's own; in training, a student's lesson."""
+        if self._lesson is None or not model.training:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        return self._lesson.loss(model, self._network, inputs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LikeLengthBatches:
         return self._order
@@ -137,8 +154,19 @@ def fine_tune(
     base = base_encoder_folder(settings.base, model_settings.cache_dir)
     maker = WindowMaker(base / "tokenizer.json")
     texts = splits["train"]
+    lesson: Lesson | None = None
+    if settings.method == "distil":
+        model, lesson = begin(texts, taxonomy, maker, settings, model_settings, **of_training(settings))
+    else:
+        model = build_model(base, taxonomy, settings, model_settings)
     drawn = TrainingTexts(
-        texts, taxonomy, maker, augment_share=settings.augment_share, mix_share=settings.mix_share, seed=settings.seed
+        texts,
+        taxonomy,
+        maker,
+        augment_share=settings.augment_share,
+        mix_share=settings.mix_share,
+        remix_share=settings.distillation.remix_share if lesson else 0,
+        seed=settings.seed,
     )
     order = LikeLengthBatches(
         drawn.length_of,
@@ -176,7 +204,7 @@ def fine_tune(
         )
     )
     trainer = SignaalTrainer(
-        model=build_model(base, taxonomy, settings, model_settings),
+        model=model,
         args=arguments,
         train_dataset=drawn,
         eval_dataset=build_dataset(splits["validation"], taxonomy, maker),
@@ -193,6 +221,7 @@ def fine_tune(
         encoder_lr=settings.encoder_lr,
         head_lr=settings.head_lr,
         order=order,
+        lesson=lesson,
     )
     if checkpoint is not None and training_is_over(checkpoint):
         trainer.take_best_of(checkpoint)
@@ -227,11 +256,7 @@ def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings, mode
     config = SignaalConfig(
         labels=list(taxonomy.label_ids),
         document_types=list(taxonomy.document_type_ids),
-        evidence_weight=settings.evidence_weight,
-        document_type_weight=settings.document_type_weight,
-        contrast_weight=settings.contrast_weight,
-        head_dropout=settings.dropout,
-        keys_to_ignore_at_inference=NOT_FOR_METRICS,
+        **of_training(settings),
     )
     model = use_fused_attention(new_model(base, config, layers=settings.layers))
     with bundle_to_start_from(settings, model_settings) as source:
@@ -244,6 +269,17 @@ def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings, mode
         if source is not None:
             start_from(model, source.folder)
         return model
+
+
+def of_training(settings: TrainingSettings) -> dict[str, Any]:
+    """What of a network's configuration matters in training alone."""
+    return {
+        "evidence_weight": settings.evidence_weight,
+        "document_type_weight": settings.document_type_weight,
+        "contrast_weight": settings.contrast_weight,
+        "head_dropout": settings.dropout,
+        "keys_to_ignore_at_inference": NOT_FOR_METRICS,
+    }
 
 
 def positive_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_most: float) -> list[float]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.example import LabelledExample, Span
 from models.text import normalise
-from training.augmentation import WAYS, augmented, identity_words, joined, rewrite, sentence_loss
+from training.augmentation import WAYS, augmented, identity_words, joined, remixed, rewrite, sentence_loss, sentences
 
 TEXT = (
     "Romanian pickers wanted: passport stays at the office, the bus costs 900. Call 06-00000000, ask for the woman at the desk."
@@ -123,3 +123,17 @@ def test_two_texts_joined_say_what_either_says() -> None:
     assert (words_of(both), words_of(both, "debt_or_fees")) == ([CUE], ["comes off your wages"])
     assert (both.document_type, both.scenario) == (None, "")
     LabelledExample.model_validate(both.model_dump())
+
+
+def test_a_remix_is_sentences_of_texts_of_its_language_about_as_long_and_without_labels() -> None:
+    example = LabelledExample(
+        text="You pay 900 first. The bus goes at six!\nAsk for Jo", labels=["debt_or_fees"], lang="en", scenario="bus"
+    )
+    others = [LabelledExample(text="Room with view. No deposit.", labels=[], lang="en")]
+    pool = {"You pay 900 first.", "The bus goes at six!", "Ask for Jo", "Room with view.", "No deposit."}
+    remixes = [remixed(example, others, Random(seed)) for seed in range(20)]
+    assert len({remix.text for remix in remixes}) > 10
+    for remix in remixes:
+        assert set(sentences(remix.text)) <= pool
+        assert abs(len(remix.text) - len(example.text)) < 25
+        assert (remix.labels, remix.lang, remix.document_type, remix.scenario) == ([], "en", None, "")

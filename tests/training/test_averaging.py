@@ -79,10 +79,10 @@ def test_bundles_that_began_afresh_have_no_mean(make: Make, tmp_path: Path) -> N
         write_mean([make("a", **{STARTED_FROM: None}), make("b", **{STARTED_FROM: None})], tmp_path / "mean")
 
 
-def test_runs_that_differ_in_dropout_alone_are_of_one_make(make: Make, tmp_path: Path) -> None:
+def test_runs_that_differ_in_dropout_or_in_settings_that_are_not_set_are_of_one_make(make: Make, tmp_path: Path) -> None:
     one, other = make("a"), make("b")
     config = json.loads((other.folder / "config.json").read_text())
-    (other.folder / "config.json").write_text(json.dumps({**config, "head_dropout": 0.3}))
+    (other.folder / "config.json").write_text(json.dumps({**config, "head_dropout": 0.3, "a_later_setting": None}))
     write_mean([one, other], tmp_path / "mean")
     (other.folder / "config.json").write_text(json.dumps({**config, "labels": config["labels"][1:]}))
     with pytest.raises(BundleError, match=r"differ in config\.json"):

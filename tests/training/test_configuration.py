@@ -61,10 +61,28 @@ def test_an_unknown_setting_is_refused_with_its_line_and_a_suggestion(file: Path
 
 def test_a_wrong_value_is_refused_with_its_line(file: Path) -> None:
     message = complaint(file, "method: loar\nepochs: -1\nseeds: [1, two]\ndata:\n- share: 1\n")
-    assert f"{file}:1: method: it should be 'lora', 'full' or 'head'; it is 'loar'." in message
+    assert f"{file}:1: method: it should be 'lora', 'full', 'head' or 'distil'; it is 'loar'." in message
     assert f"{file}:2: epochs: it should be greater than 0; it is -1." in message
     assert f"{file}:3: seeds.1:" in message
     assert f"{file}:5: data.0.path is missing." in message
+
+
+def test_distil_wants_a_teacher(file: Path) -> None:
+    assert f"{file}:2: method: distil wants a teacher: set start_from" in complaint(file, "epochs: 1\nmethod: distil\n")
+    file.write_text("method: distil\nstart_from: released\ndistillation: {remix_share: 0.2}\n")
+    assert load_settings(file).distillation.remix_share == 0.2
+    assert load_settings(file, {"distillation.alias": "small"}).distillation.alias == "small"
+    assert ":3: distillation.alias: a student gets another alias first" in complaint(
+        file, "method: distil\nstart_from: released\ndistillation: {alias: Champion}\n"
+    )
+
+
+def test_a_commands_own_defaults_come_last(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("epochs: 7\n")
+    of_command = {"epochs": 4, "encoder_lr": 2e-4, "head_lr": 3e-4, "seed": 5}
+    monkeypatch.setenv("SIGNAAL_TRAIN_HEAD_LR", "0.5")
+    settings = load_settings(file, {"seed": 6}, of_command)
+    assert (settings.epochs, settings.encoder_lr, settings.head_lr, settings.seed) == (7, 2e-4, 0.5, 6)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +141,8 @@ def test_data_may_be_a_file_or_several_with_shares(file: Path) -> None:
     [
         (
             ("distil", "released"),
-            "SIGNAAL_DISTIL_LAYRES",
-            "SIGNAAL_DISTIL_LAYRES: there is no setting 'layres'. Did you mean 'layers'?",
+            "SIGNAAL_TRAIN_LAYRES",
+            "SIGNAAL_TRAIN_LAYRES: there is no setting 'layres'. Did you mean 'layers'?",
         ),
         (("bench", "no.jsonl"), "SIGNAAL_BENCH_SEDS", "SIGNAAL_BENCH_SEDS: there is no setting 'seds'. Did you mean 'seeds'?"),
         (("noise", "--data", "DATA", "--way", "full"), "SIGNAAL_TRAIN_LORA_RNAK", "Did you mean 'lora_rank'?"),

@@ -98,3 +98,29 @@ def test_a_mixed_text_is_as_long_as_the_order_is_told_and_joins_its_own_language
         if draw.index > 1:
             assert window["labels"][DEBT] == (0.5 if draw.index == 4 else 0), "Dutch and English are never joined"
     assert {texts[Draw(0, epoch)]["windows"][0]["labels"][DEBT] for epoch in range(9)} == {0.0, 1.0}
+
+
+def test_a_remixed_text_is_as_long_as_the_order_is_told_and_nothing_is_known_of_its_labels(maker: WindowMaker) -> None:
+    examples = [
+        example(id="a", lang="en", labels=["debt_or_fees"], document_type="recruitment_post", scenario="bus"),
+        example(id="b", lang="en", text="The bus is free. Ask for Jo. You keep your pass."),
+        example(id="c", lang="nl", text="Plukkers gezocht. Bel gerust. Woning aanwezig."),
+    ]
+    texts = TrainingTexts(examples, TAXONOMY, maker, augment_share=0, remix_share=0.5, seed=1)
+    draws = [Draw(index, epoch) for index in range(3) for epoch in range(12)]
+    drawn = [texts[draw]["windows"][0] for draw in draws]
+    whole = [maker.windows([example.text])[0].ids for example in examples]
+    assert {row["labelled"] for row in drawn} == {True, False}
+    assert len({tuple(row["input_ids"]) for row in drawn}) > 6
+    batch = WindowCollator(maker.pad_id)(drawn)
+    for place, (draw, row) in enumerate(zip(draws, drawn, strict=True)):
+        assert row["input_ids"] == whole[draw.index] or not row["labelled"]
+        if not row["labelled"]:
+            assert batch["label_weights"][place].max() == 0
+            assert bool((batch["evidence_targets"][place] == FREE).all())
+            assert (int(batch["document_types"][place]), int(batch["scenarios"][place])) == (-100, -1)
+        elif draw.index == 0:
+            assert batch["label_weights"][place].min() == 1
+            assert int(batch["document_types"][place]) == TAXONOMY.document_type_ids.index("recruitment_post")
+    (length,) = {texts.length_of(draw) for draw, row in zip(draws, drawn, strict=True) if draw.index == 2 and row["labelled"]}
+    assert length == len(examples[2].text)

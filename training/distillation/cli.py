@@ -4,47 +4,50 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from models.settings import ModelSettings
-from training.checked_settings import checked
+from training.configuration import load_settings, parse_changes
 from training.distillation.settings import DistillationSettings
-from training.promotion_cli import print_comparison
-from training.run_cli import A_MODEL
+from training.run_cli import A_MODEL, described, options_given, start
 
-console = Console(stderr=True)
-
-_FIELDS = DistillationSettings.model_fields
+RATES = {"encoder_lr": 2e-4, "head_lr": 3e-4, "epochs": 4, "augment_share": 0.5}
+"""What the command takes where nothing else is said: weights that begin as a teacher's want less than fresh ones."""
 
 
 def _help(field: str) -> Any:
-    return typer.Option(help=f"{_FIELDS[field].description} [default: {_FIELDS[field].default}]", show_default=False)
+    return typer.Option(help=DistillationSettings.model_fields[field].description, show_default=False)
 
 
 def distil(
     teacher: Annotated[str, typer.Argument(help=A_MODEL)],
-    data: Annotated[Path | None, _help("data")] = None,
-    output: Annotated[Path | None, _help("output")] = None,
-    layers: Annotated[int | None, _help("layers")] = None,
-    epochs: Annotated[float | None, _help("epochs")] = None,
-    minutes: Annotated[float | None, _help("minutes")] = None,
-    seed: Annotated[int | None, _help("seed")] = None,
-    version: Annotated[str | None, _help("version")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A configuration file, as 'signaal-train init' writes it.", show_default=False)
+    ] = None,
+    data: Annotated[list[Path] | None, typer.Option(help=described("data"), show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option(help=described("output"), show_default=False)] = None,
+    layers: Annotated[int | None, typer.Option(help=described("layers"), show_default=False)] = None,
+    intermediate_size: Annotated[int | None, _help("intermediate_size")] = None,
+    attention_heads: Annotated[int | None, _help("attention_heads")] = None,
+    epochs: Annotated[float | None, typer.Option(help=f"Passes over the training split. [default: {RATES['epochs']}]")] = None,
+    minutes: Annotated[float | None, typer.Option(help=described("minutes"), show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help=described("seed"), show_default=False)] = None,
+    version: Annotated[str | None, typer.Option(help=described("version"), show_default=False)] = None,
+    alias: Annotated[str | None, _help("alias")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Any setting: key=value; may be given again.")] = None,
 ) -> None:
     """Make a smaller, faster student of TEACHER; a table says what it costs. It is registered, and served as any model is.
 
-    Every other setting is an environment variable SIGNAAL_DISTIL_<NAME>; see docs/distillation.md.
+    It is a run with the method 'distil' that starts from TEACHER: all that is said of 'signaal-train run' holds, --resume, too.
     """
-    from training.distillation.distil import distil as run_distillation
+    from models.settings import ModelSettings
     from training.named_bundle import open_named
 
-    options = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
-    settings, model_settings = checked(DistillationSettings, options), ModelSettings()
-    result = run_distillation(open_named(teacher, model_settings), settings, model_settings)
-    print_comparison(result.comparison, result.beside_teacher)
-    run = result.run
-    console.print(f"bundle: {run.bundle.folder}\nits own report: {run.report}", markup=False)
-    console.print(
-        f"registered as version {run.registered_version} with the alias {settings.alias}; "
-        f"serve it beside the champion with SIGNAAL_SERVE_MODELS=champion,{settings.alias}"
-    )
+    of_student = {"intermediate_size": intermediate_size, "attention_heads": attention_heads, "alias": alias}
+    given = {
+        **parse_changes(changes or []),
+        **options_given({name: value for name, value in locals().items() if name != "config"}),
+        **{f"distillation.{name}": value for name, value in of_student.items() if value is not None},
+        "method": "distil",
+        "start_from": teacher,
+    }
+    settings = load_settings(config, given, RATES)
+    start(settings.changed(base=open_named(teacher, ModelSettings()).manifest.base.name))

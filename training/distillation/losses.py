@@ -1,55 +1,81 @@
 """How far a student is from its teacher.
 
 The mean squared difference of what stands before the sigmoid or softmax (Ba & Caruana 2014, "Do Deep Nets Really Need to be
-Deep?"; Kim et al. 2021 found it better than the softened probabilities of Hinton et al. 2015), of four things: the label
-logits, the evidence per token, the document-type logits, and the token states from which all three are read (Jiao et al. 2020,
-"TinyBERT"). Each is divided by the variance of the teacher's, so that the four weigh alike whatever their scale.
+Deep?"; Kim et al. 2021 found it better than the softened probabilities of Hinton et al. 2015), of five things: the label
+logits, the evidence per token, the document-type logits, the token states from which all three are read, and, on the average of
+the layers below, the states after each of the student's layers and the one of the teacher's that it began as (Jiao et al. 2020,
+"TinyBERT"). Each is divided by the variance of the teacher's, so that the five weigh alike whatever their scale.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from models.network import SignaalModel
+from models.network import SignaalModel, SignaalOutput
 
 SMALLEST_VARIANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a network makes of a batch: ``states`` [texts, tokens, hidden], ``evidence`` [texts, tokens, labels] before the
-    sigmoid, ``logits`` [texts, labels], ``document_types`` [texts, types] or None; and ``loss``, where labels were given."""
+    """What a network makes of a batch: ``states`` [texts, tokens, hidden] after each of some layers, the last of them the
+    encoder's last, ``evidence`` [texts, tokens, labels] before the sigmoid, ``logits`` [texts, labels], ``document_types``
+    [texts, types] or None; and ``loss``, where labels were given."""
 
-    states: Tensor
+    states: tuple[Tensor, ...]
     evidence: Tensor
     logits: Tensor
     document_types: Tensor | None
     loss: Tensor | None
 
 
-def read(model: SignaalModel, batch: dict[str, Tensor]) -> Reading:
-    """One forward pass, with the token states that ``SignaalModel.forward`` keeps to itself."""
+def read(
+    model: SignaalModel,
+    batch: dict[str, Tensor],
+    layers: Sequence[int] | None = None,
+    *,
+    forward: Callable[..., SignaalOutput] | None = None,
+) -> Reading:
+    """One forward pass, with the token states that ``SignaalModel.forward`` keeps to itself.
+
+    Args:
+        model: the network.
+        batch: arguments of its ``forward``.
+        layers: numbers of the layers whose states are wanted, from 0 to the last; every layer when not given.
+        forward: what the network is wrapped in, if it is.
+    """
+    stack = model.encoder.encoder.layer
     found: list[Tensor] = []
-    hook = model.encoder.register_forward_hook(lambda _module, _inputs, out: found.append(out.last_hidden_state))
+    hooks = [
+        stack[layer].register_forward_hook(lambda _module, _inputs, states: found.append(states))
+        for layer in (range(len(stack)) if layers is None else layers)
+    ]
     try:
-        out = model(**batch)
+        out: Any = (forward or model)(**batch)
     finally:
-        hook.remove()
-    return Reading(found[0], out.evidence, out.logits, out.document_type_logits, out.loss)
+        for hook in hooks:
+            hook.remove()
+    return Reading(tuple(found), out.evidence, out.logits, out.document_type_logits, out.loss)
 
 
 def distance(student: Reading, teacher: Reading, mask: Tensor) -> Tensor:
-    """The sum of the four; 0 when both read alike.
+    """The sum of the five; 0 when both read alike.
 
     Args:
         student: what is to come nearer.
-        teacher: what is to be reached; without gradient.
+        teacher: what is to be reached, with the states of as many layers; without gradient.
         mask: [texts, tokens], 1 for real tokens: padding counts for nothing.
     """
     tokens = mask.bool()
     total = relative_error(student.logits, teacher.logits)
     total = total + relative_error(student.evidence[tokens], teacher.evidence[tokens])
-    total = total + relative_error(student.states[tokens], teacher.states[tokens])
+    states = [relative_error(of[tokens], wanted[tokens]) for of, wanted in zip(student.states, teacher.states, strict=True)]
+    total = total + states[-1]
+    if len(states) > 1:
+        total = total + torch.stack(states[:-1]).mean()
     if student.document_types is not None and teacher.document_types is not None:
         total = total + relative_error(student.document_types, teacher.document_types)
     return total

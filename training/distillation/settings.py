@@ -1,42 +1,35 @@
-"""Settings of a distillation, from the environment (``SIGNAAL_DISTIL_*``) or the command line."""
+"""Settings of the method 'distil', a section of a run's configuration."""
 
 import re
-from pathlib import Path
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
-class DistillationSettings(BaseSettings):
-    """What decides what a student becomes."""
+class DistillationSettings(BaseModel):
+    """What becomes of the model that a run with the method 'distil' starts from."""
 
-    model_config = SettingsConfigDict(env_prefix="SIGNAAL_DISTIL_")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Path = Field(default=Path("data/corpus.jsonl"), description="Labelled-examples file (JSON Lines) with splits.")
-    output: Path = Field(default=Path("runs"), description="Folder for the bundle and the report.")
-    layers: int = Field(default=4, ge=1, description="Encoder layers of the student.")
-    epochs: float = Field(default=8, gt=0, description="Passes over the training split, at most.")
-    minutes: float | None = Field(
-        default=None, gt=0, description="Fewer epochs where training would take longer than this on this machine."
+    intermediate_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Neurons of each of the student's feed-forward layers; 27% of the teacher's when left out.",
     )
-    batch_size: int = Field(default=8, ge=1, description="Examples a step.")
-    encoder_lr: float = Field(default=3e-4, gt=0, description="Peak learning rate of the encoder's layers.")
-    head_lr: float = Field(default=1e-3, gt=0, description="Peak learning rate of the heads.")
-    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of all trained weights.")
-    warmup_share: float = Field(default=0.06, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
-    patience: int = Field(default=4, ge=1, description="Stop when the validation score has not risen for so many epochs.")
-    augment_share: float = Field(
-        default=0.5, ge=0, le=1, description="Share of training texts rewritten when drawn; the teacher reads them so, too."
+    attention_heads: int | None = Field(
+        default=None, ge=1, description="Attention heads of each of its layers; half of the teacher's when left out."
+    )
+    remix_share: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Share of the texts drawn that are made of sentences of several: read with the teacher, without labels.",
     )
     labels_weight: float = Field(default=0.5, ge=0, description="Weight of the examples' own labels beside the teacher.")
-    seed: int = Field(default=17, ge=0, description="Seed of order, augmentation and dropout.")
-    model_name: str = Field(default="signaal-student", description="Name in the bundle's manifest.")
     alias: str = Field(
         default="student",
         pattern=r"^[A-Za-z][\w-]*$",
         description="Alias that the registered student gets, by which a server finds it; not 'champion'.",
     )
-    version: str = Field(default="dev", description="Version in the bundle's manifest.")
 
     @field_validator("alias")
     @classmethod

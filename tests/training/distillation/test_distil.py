@@ -1,7 +1,9 @@
 """``signaal-train distil`` from a bundle to a smaller one that is served by its alias."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -11,46 +13,63 @@ from models.bundle import Bundle, open_bundle
 from models.example import read_examples, write_examples
 from models.registry import bundle_at, where
 from models.runtime import Scorer
-from models.settings import ModelSettings
+from models.taxonomy import packaged_taxonomy
+from models.weights import load_weights
 from tests.conftest import SmallRun
 from tests.training.test_run import call
-from training.comparison import Comparison
+from training.comparison import Comparison, compare
+from training.data import load_data
 from training.distillation import distil as distilling
-from training.distillation.distil import DistillationResult, distil
+from training.distillation.distil import BesideTeacher
 from training.distillation.settings import DistillationSettings
 from training.errors import TrainingError
 from training.provenance import read_how
+from training.run import RunResult, run
+from training.settings import TrainingSettings
+from training.trainer import fine_tune
+
+
+@dataclass(frozen=True)
+class Distilled:
+    run: RunResult
+    beside: BesideTeacher
+    alias_when_compared: str | None
 
 
 @pytest.fixture(scope="module")
-def when_compared() -> dict[str, object]:
-    """What the registry held when the student was compared with its teacher."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def distilled(
-    small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory, when_compared: dict[str, object]
-) -> DistillationResult:
+def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Distilled:
     folder = tmp_path_factory.mktemp("distilled")
     examples = list(read_examples(small_run.data))
     some = [e for split in ("train", "validation", "test") for e in [e for e in examples if e.split == split][:40]]
     write_examples(some, folder / "data.jsonl")
-    settings = DistillationSettings(data=folder / "data.jsonl", output=folder / "runs", layers=1, epochs=2, version="tiny")
-    compare = distilling._compare
+    settings = TrainingSettings(
+        data=folder / "data.jsonl",
+        output=folder / "runs",
+        method="distil",
+        start_from=str(small_run.result.bundle.folder),
+        layers=1,
+        epochs=2,
+        encoder_lr=2e-4,
+        head_lr=3e-4,
+        version="tiny",
+        distillation=DistillationSettings(intermediate_size=512),
+    )
+    aliases = []
 
-    def noted(teacher: Bundle, student: Bundle, data: Path, settings: ModelSettings) -> Comparison:
-        when_compared["alias"] = where(settings, "student")
-        when_compared["versions"] = len(MlflowClient(settings.mlflow_tracking_uri).search_model_versions("name='signaal'"))
-        return compare(teacher, student, data, settings)
+    def noted(*arguments: Any) -> Comparison:
+        aliases.append(where(small_run.settings, "student"))
+        return compare(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(distilling, "_compare", noted)
-        return distil(small_run.result.bundle, settings, small_run.settings)
+        patch.setattr(distilling, "compare", noted)
+        result = run(settings, small_run.settings)
+        assert result is not None
+        beside = distilling.hold_against_teacher(result, settings, small_run.settings)
+    return Distilled(result, beside, *aliases)
 
 
-def test_the_student_is_a_sealed_bundle_with_the_teachers_outputs(distilled: DistillationResult, small_run: SmallRun) -> None:
+def test_the_student_is_a_sealed_bundle_with_the_teachers_outputs(distilled: Distilled, small_run: SmallRun) -> None:
     bundle = open_bundle(distilled.run.bundle.folder)
     assert bundle.manifest.base.layers == 1
     assert bundle.manifest.base.tokenizer_sha256 == small_run.result.bundle.manifest.base.tokenizer_sha256
@@ -59,54 +78,96 @@ def test_the_student_is_a_sealed_bundle_with_the_teachers_outputs(distilled: Dis
     assert set(score.indicators) == set(small_run.result.bundle.taxonomy.indicator_ids)
 
 
-def test_it_holds_its_layers_but_not_the_embedding_tables_of_the_base(distilled: DistillationResult) -> None:
+def test_it_holds_its_layers_but_not_the_embedding_tables_of_the_base(distilled: Distilled) -> None:
     weights = distilled.run.bundle.folder / "encoder.safetensors"
-    assert weights.stat().st_size < 8_000_000, "one layer is 7 MB, the tables would be 384 MB"
+    assert weights.stat().st_size < 5_000_000, "one narrow layer is 4 MB, the tables would be 384 MB"
 
 
-def test_the_bundle_says_who_taught_it(distilled: DistillationResult, small_run: SmallRun) -> None:
+def test_its_layers_are_narrower(distilled: Distilled, small_run: SmallRun) -> None:
+    student = load_weights(distilled.run.bundle.folder, distilled.run.bundle.manifest.base, small_run.settings.cache_dir)
+    (layer,) = student.encoder.encoder.layer
+    assert layer.intermediate.dense.out_features == 512
+    assert layer.attention.self.query.out_features == 6 * 32
+
+
+def begun_with(teacher: Bundle) -> str:
+    return f"{teacher.identity}, made narrower, which also taught it"
+
+
+def test_the_bundle_says_who_taught_it(distilled: Distilled, small_run: SmallRun) -> None:
     trained = json.loads((distilled.run.bundle.folder / "training.json").read_text(encoding="utf-8"))
-    assert trained["started_from"] == f"layers 2 of {small_run.result.bundle.identity}, which also taught it"
+    assert trained["started_from"] == begun_with(small_run.result.bundle)
     assert str(small_run.result.bundle.identity) in distilled.run.bundle.card
 
 
 def test_what_its_teacher_saw_is_told_and_nobody_says_that_no_training_saw_the_texts(
-    distilled: DistillationResult, small_run: SmallRun
+    distilled: Distilled, small_run: SmallRun
 ) -> None:
     teacher, student = small_run.result.bundle, distilled.run.bundle
     assert read_how(student.folder)["ancestors"] == [read_how(teacher.folder)["data"]]
-    before = f"layers 2 of {teacher.identity}, which also taught it"
+    before = begun_with(teacher)
     said = f"this training did not see their scenarios; what was seen before, by {before}, is not looked into here"
     assert f"On test texts ({said}), fp32 graph." in student.card
     assert (
         f"{distilled.run.figures['examples']} test texts; {said}. Bundle"
         in distilled.run.report.with_name("report.md").read_text()
     )
-    beside = distilled.beside_teacher.read_text()
+    beside = distilled.beside.report.read_text()
     assert "A was not made from this file." in beside
     assert f"B began with {before}." in beside
 
 
-def test_a_server_finds_it_by_its_alias(distilled: DistillationResult, small_run: SmallRun) -> None:
+def test_a_server_finds_it_by_its_alias(distilled: Distilled, small_run: SmallRun) -> None:
     place = where(small_run.settings, "student")
     assert place == f"models:/signaal/{distilled.run.registered_version}"
     assert bundle_at(place, small_run.settings).digest == distilled.run.bundle.digest
 
 
-def test_it_is_compared_before_anybody_can_find_it(distilled: DistillationResult, when_compared: dict[str, object]) -> None:
-    assert when_compared == {"alias": None, "versions": int(distilled.run.registered_version) - 1}
+def test_it_is_compared_before_a_server_can_find_it(distilled: Distilled) -> None:
+    assert distilled.alias_when_compared is None
 
 
-def test_it_is_held_against_its_teacher(distilled: DistillationResult) -> None:
-    comparison = distilled.comparison
+def test_it_is_held_against_its_teacher(distilled: Distilled) -> None:
+    comparison = distilled.beside.comparison
     assert [contender.bundle.manifest.base.layers for contender in (comparison.a, comparison.b)] == [2, 1]
     assert comparison.speed.b_texts_per_second > 0
-    assert "debt_or_fees" in distilled.beside_teacher.read_text(encoding="utf-8")
+    assert "debt_or_fees" in distilled.beside.report.read_text(encoding="utf-8")
 
 
-def test_a_student_with_more_layers_than_its_teacher_is_refused(small_run: SmallRun) -> None:
+def test_it_learns_from_its_teacher_in_training_and_is_judged_by_the_labels(distilled: Distilled, small_run: SmallRun) -> None:
+    history = MlflowClient(small_run.settings.mlflow_tracking_uri).get_metric_history
+    losses = [metric.value for metric in history(distilled.run.bundle.manifest.run_id, "train/loss")]
+    judged = [metric.value for metric in history(distilled.run.bundle.manifest.run_id, "train/eval_loss")]
+    assert min(losses) > max(judged) > 0, "the lesson is the sum of five distances, and half of the labels' loss"
+
+
+def test_a_student_that_wants_more_than_its_teacher_has_is_refused(small_run: SmallRun, tmp_path: Path) -> None:
+    settings = TrainingSettings(
+        data=small_run.data, output=tmp_path, method="distil", start_from=str(small_run.result.bundle.folder), layers=5
+    )
     with pytest.raises(TrainingError, match="The teacher has 2 encoder layers"):
-        distil(small_run.result.bundle, DistillationSettings(data=small_run.data, layers=5), small_run.settings)
+        fine_tune(
+            load_data(small_run.data, packaged_taxonomy()).splits,
+            packaged_taxonomy(),
+            settings,
+            small_run.settings,
+            folder=tmp_path,
+        )
+
+
+def test_the_command_is_a_run_with_rates_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[TrainingSettings] = []
+    monkeypatch.setattr("training.distillation.cli.start", started.append)
+    assert call(monkeypatch, "distil", "released", "--layers", "6", "--attention-heads", "4", "--set", "seed=3") == 0
+    (settings,) = started
+    assert (settings.method, settings.start_from, settings.layers, settings.seed) == ("distil", "released", 6, 3)
+    assert (settings.encoder_lr, settings.head_lr, settings.epochs) == (2e-4, 3e-4, 4)
+    assert settings.distillation.attention_heads == 4
+    config = tmp_path / "student.yaml"
+    config.write_text("epochs: 9\ndistillation: {remix_share: 0.25}\n")
+    assert call(monkeypatch, "distil", "released", "--config", str(config), "--alias", "small") == 0
+    assert (started[1].epochs, started[1].head_lr) == (9, 3e-4)
+    assert (started[1].distillation.remix_share, started[1].distillation.alias) == (0.25, "small")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +177,5 @@ def test_a_student_with_more_layers_than_its_teacher_is_refused(small_run: Small
 def test_an_alias_that_it_must_not_have_is_refused_before_it_is_taught(
     alias: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SIGNAAL_DISTIL_ALIAS", alias)
-    assert call(monkeypatch, "distil", "released", "--data", "/nowhere.jsonl") == 2
+    assert call(monkeypatch, "distil", "released", "--data", "/nowhere.jsonl", "--alias", alias) == 2
     assert message in " ".join(capsys.readouterr().err.split())
