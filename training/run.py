@@ -50,7 +50,7 @@ from training.fitting import fit
 from training.named_bundle import pinned
 from training.plots import draw_all
 from training.processes import from_first, is_first_process
-from training.provenance import STARTED_FROM, how_trained, read_how, started_from, trained_languages, unseen, unseen_by
+from training.provenance import STARTED_FROM, Unseen, how_trained, read_how, started_from, trained_languages, unseen, unseen_by
 from training.report import write_report
 from training.robustness import robustness
 from training.settings import TrainingSettings
@@ -205,13 +205,7 @@ def evaluated(
     how = read_how(folder)
     evaluation = evaluate_scorer(scorer, data, trained_languages(how))
 
-    facts = {
-        "model": asdict(identity),
-        "data_digest": data.digest,
-        "unseen": unseen(how, data.digest),
-        "started_from": how.get(STARTED_FROM),
-        **evaluation.facts,
-    }
+    facts = evaluation.facts(identity, data.digest, unseen(how, data.digest), how.get(STARTED_FROM))
     (folder / "calibration.json").write_text(json.dumps(calibration.to_json(), indent=1), encoding="utf-8")
     (folder / PROFILE).write_text(json.dumps(profile_of(scorer, validation, raw).to_json(), indent=1), encoding="utf-8")
     metrics = {**evaluation.figures, "split": "test", "baselines": evaluation.baselines}
@@ -277,9 +271,16 @@ class Evaluation:
     baselines: dict[str, Any]
     predictions: Predictions
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        return {"figures": self.figures, "baselines": self.baselines}
+    def facts(self, model: ModelIdentity, data_digest: str, by: Unseen, begun_with: str | None) -> dict[str, Any]:
+        """What a report tells: of which model, on which data, by whom these were not seen, and what the model started from."""
+        return {
+            "model": asdict(model),
+            "data_digest": data_digest,
+            "unseen": by,
+            "started_from": begun_with,
+            "figures": self.figures,
+            "baselines": self.baselines,
+        }
 
     def draw(self, folder: Path) -> dict[str, Path]:
         return draw_all(self.predictions, self.figures, self.baselines, folder)
@@ -344,11 +345,5 @@ def evaluate_bundle(bundle: Bundle, path: Path, output: Path, model_settings: Mo
     scorer = Scorer.of_bundle(bundle, model_settings)
     data = load_data(path, scorer.taxonomy)
     evaluation = evaluate_scorer(scorer, data)
-    facts = {
-        "model": asdict(bundle.identity),
-        "data_digest": data.digest,
-        "unseen": unseen_by(bundle, data.digest),
-        "started_from": started_from(bundle),
-        **evaluation.facts,
-    }
+    facts = evaluation.facts(bundle.identity, data.digest, unseen_by(bundle, data.digest), started_from(bundle))
     return write_report(output, facts, evaluation.draw(output)), evaluation.figures

@@ -2,8 +2,6 @@
 in a process of its own; two encoder layers and few steps."""
 
 import json
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -15,6 +13,7 @@ import yaml
 from models.bundle import RELEASED, open_bundle
 from tests.e2e.desk import Desk, found
 from tests.serving.listening import serving_process
+from tests.waiting import until
 from training.gates import PACKAGED_GATES
 
 AD = {"ads": [{"id": "a", "text": "Pickers wanted. The bus costs 900 and comes off your wages."}]}
@@ -45,7 +44,7 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
     monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", desk.environment["SIGNAAL_MLFLOW_TRACKING_URI"])
     with serving_process("auto", tmp_path / "serve.log", models_poll_seconds=0.5) as server:
         released = open_bundle(RELEASED).manifest.version
-        until(lambda: asked(server.url) == released, "no answer")
+        until(lambda: asked(server.url) == released, 120, "an answer")
 
         out = while_asked(desk, server.url, "signaal-train promote 1 --gates gates.yaml", released, code=1)
         assert "refused: signaal one" in out
@@ -110,15 +109,8 @@ def while_asked(desk: Desk, url: str, line: str, version: str, code: int = 0) ->
         asking = pool.submit(ask)
         try:
             out = desk.do(line, code)
-            until(lambda: asked(url) == version, f"no answer of {version}")
+            until(lambda: asked(url) == version, 120, f"an answer of {version}")
         finally:
             ended.set()
     asking.result()
     return out
-
-
-def until(condition: Callable[[], bool], message: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, message
-        time.sleep(0.2)

@@ -1,7 +1,6 @@
 """A running application around the small real scorer, and what else several modules need."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from serving.app import create_app
 from serving.fleet import Source
 from serving.settings import ServingSettings
 from tests.conftest import SmallRun
+from tests.waiting import until
 
 OpenClient = Callable[..., TestClient]
 
@@ -124,14 +124,6 @@ def bundle_folder(small_run: SmallRun) -> Path:
     """For other processes, which get it as SIGNAAL_BUNDLE."""
     folder: Path = small_run.result.bundle.folder
     return folder
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for what another thread or process does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not after {seconds:g} seconds"
-        time.sleep(0.02)
 
 
 def wait_until_ready(client: TestClient) -> None:

@@ -12,7 +12,8 @@ from httpx import Response
 from models.runtime import Scorer
 from serving.caller import patience_of, unless_left
 from serving.errors import CallerLeftError
-from tests.serving.conftest import GatedRunner, until
+from tests.serving.conftest import GatedRunner
+from tests.waiting import until
 
 OpenClient = Callable[..., TestClient]
 

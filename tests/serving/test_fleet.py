@@ -20,8 +20,9 @@ from serving.app import create_app
 from serving.errors import NotReadyError, UnknownModelError
 from serving.fleet import Fleet, Source
 from serving.settings import ServingSettings
-from tests.serving.conftest import Fussy, GatedRunner, only, until, wait_until_ready
+from tests.serving.conftest import Fussy, GatedRunner, only, wait_until_ready
 from tests.serving.exposition import Exposition
+from tests.waiting import until
 
 
 def test_before_it_is_ready_nothing_is_taken(eager_scorer: Scorer) -> None:

@@ -19,7 +19,7 @@ from models.runtime import Scorer
 from models.settings import ModelSettings
 from tests.conftest import SmallRun
 from tests.serving.listening import serving_process
-from tests.serving.test_stopping import until
+from tests.waiting import until
 from training.tracking import register
 
 CALLERS = 8

@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 
 from models.runtime import Scorer
 from serving.readiness import MOST_FAILED
-from tests.serving.conftest import GatedRunner, until
+from tests.serving.conftest import GatedRunner
 from tests.serving.exposition import Exposition
+from tests.waiting import until
 
 OpenClient = Callable[..., TestClient]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.keys.store import KeyStore, Scope
-from tests.serving.conftest import until
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from serving.cli import main; main()", "api", "--port", "0"]

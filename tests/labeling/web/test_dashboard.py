@@ -1,6 +1,4 @@
 import re
-import time
-from collections.abc import Callable
 from multiprocessing import active_children
 from xml.etree import ElementTree
 
@@ -15,6 +13,7 @@ from labeling.web.quality import QualityCache
 from labeling.work.gold import gold_results
 from tests.labeling.conftest import add_account, add_ads, set_project
 from tests.labeling.web.conftest import Site
+from tests.waiting import until
 
 
 def read_all(site: Site, name: str, *, present_on_even: bool) -> None:
@@ -24,14 +23,6 @@ def read_all(site: Site, name: str, *, present_on_even: bool) -> None:
         there = int(shown["ad"]["id"].split("-")[1]) % 2 == 0 if present_on_even else False
         said = {"labels": {"debt_or_fees": there}, "document_type": "recruitment_post", "seconds": 4.0}
         visitor.save(shown["assignment"], 0, **said, done=True)
-
-
-def until(condition: Callable[[], object], seconds: float = 30) -> bool:
-    """Whether it comes true in time."""
-    end = time.monotonic() + seconds
-    while not (true := condition()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return bool(true)
 
 
 def test_the_figures_are_those_of_the_opinions(site: Site) -> None:
@@ -75,7 +66,7 @@ def test_figures_are_computed_anew_only_when_an_opinion_changed(site: Site) -> N
     first, _ = cache.get(patience=30)
     assert cache.get(patience=0)[0] is first
     read_all(site, "ana", present_on_even=True)
-    assert until(lambda: cache.get(patience=1)[1])
+    until(lambda: cache.get(patience=1)[1])
     now, _ = cache.get(patience=1)
     assert now is not None
     assert now is not first
@@ -91,8 +82,8 @@ def test_many_opinions_are_counted_in_another_process_which_no_page_waits_for(
     monkeypatch.setattr(quality, "FEW", 1)
     cache = QualityCache(site.database)
     assert cache.get(patience=30) == (None, False)
-    assert until(active_children)
-    assert until(lambda: cache.get(patience=30)[1])
+    until(active_children)
+    until(lambda: cache.get(patience=30)[1])
     assert cache.get(patience=30) == (here, True)
     assert not active_children()
 
@@ -105,10 +96,10 @@ def test_a_counting_process_that_dies_is_logged_and_the_next_visit_starts_anothe
     monkeypatch.setattr(quality, "FEW", 1)
     cache = QualityCache(site.database)
     cache.get(patience=0)
-    assert until(active_children)
+    until(active_children)
     active_children()[0].kill()
-    assert until(lambda: "The figures of the dashboard failed" in caplog.text)
-    assert until(lambda: cache.get(patience=0)[1])
+    until(lambda: "The figures of the dashboard failed" in caplog.text)
+    until(lambda: cache.get(patience=0)[1])
 
 
 def test_an_empty_room_has_a_dashboard_too(site: Site) -> None:
@@ -154,4 +145,4 @@ def test_on_gold_items_who_ticks_nothing_is_not_shown_as_nearly_right(site: Site
         found = gold_results(session)[site.ids["ana"]]
     assert (found.right, found.missed, found.wrong) == (0, 3, 0)
     judy = site.visitor("judy")
-    assert until(lambda: re.search(r'0\.00 <span class="note">\(0 / 3 / 0\)', judy.get("/dashboard").text))
+    until(lambda: re.search(r'0\.00 <span class="note">\(0 / 3 / 0\)', judy.get("/dashboard").text))

@@ -16,8 +16,8 @@ from models.taxonomy import PACKAGED, load_taxonomy
 from serving.app import create_app
 from serving.feedback.outbox import Outbox
 from serving.settings import ServingSettings
-from tests.serving.conftest import until
 from tests.serving.feedback.conftest import ad_ids, records
+from tests.waiting import until
 
 OpenClient = Callable[..., TestClient]
 
