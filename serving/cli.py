@@ -57,8 +57,8 @@ GRACE_SECONDS = 10
 
 @app.command()
 def api(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].", show_default=False)] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on [default: 8080].", show_default=False)] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1).", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8080).", show_default=False)] = None,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Listen beyond this machine; callers need keys then.")
     ] = False,

@@ -40,7 +40,7 @@ def compare(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 or int8; 'fp32,int8' for A in the one and B in the other [default: SIGNAAL_PRECISION].", show_default=False
+            help="fp32 or int8; 'fp32,int8' for A in the one and B in the other (default: SIGNAAL_PRECISION).", show_default=False
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports/comparison"),
@@ -94,7 +94,7 @@ def promote(
     model: Annotated[str, typer.Argument(help="Version of the registered model, or whatever 'compare' takes.")],
     data: Data = Path("data/corpus.jsonl"),
     gates: Annotated[
-        Path | None, typer.Option(help="Limits, as training/gates.yaml [default: that file].", show_default=False)
+        Path | None, typer.Option(help="Limits, as training/gates.yaml (default: that file).", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports/promotion"),
     force: Annotated[bool, typer.Option("--force", help="Promote even if a gate is shut; needs --reason.")] = False,

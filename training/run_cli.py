@@ -33,11 +33,11 @@ A_MODEL = "A model: 'released', a bundle folder, models:/signaal/3, models:/sign
 
 
 def described(field: str) -> str:
-    """The description of a setting, for an option's help."""
+    """The description of a setting, for an option's help. In square brackets rich would take the default for markup."""
     setting = TrainingSettings.model_fields[field]
     default = setting.default
     shown = ", ".join(str(source.path) for source in default) if field == "data" else default
-    return f"{setting.description} [default: {shown}]"
+    return f"{setting.description} (default: {shown})" if shown is not None else setting.description or ""
 
 
 def options_given(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from serving.errors import SettingsError
 SOME_REJECTED = 3
 
 TextColumn = Annotated[str, typer.Option(help="Field or column that holds the text.")]
-IdColumn = Annotated[str | None, typer.Option(help="Field that holds the id [default: 'id' if there is one, else the line].")]
-LanguageColumn = Annotated[str | None, typer.Option(help="Field that holds the language [default: 'language' if there is one].")]
-InputFormat = Annotated[str | None, typer.Option("--format", help="ndjson, csv or parquet [default: by the name].")]
+IdColumn = Annotated[str | None, typer.Option(help="Field that holds the id (default: 'id' if there is one, else the line).")]
+LanguageColumn = Annotated[str | None, typer.Option(help="Field that holds the language (default: 'language' if there is one).")]
+InputFormat = Annotated[str | None, typer.Option("--format", help="ndjson, csv or parquet (default: by the name).")]
 Indicators = Annotated[str | None, typer.Option(help="Only these labels, with commas between.")]
 Evidence = Annotated[bool, typer.Option("--evidence/--no-evidence", help="Whether to give the words, too.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a stopped job.")]

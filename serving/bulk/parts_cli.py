@@ -38,7 +38,7 @@ def score_parts(
         str | None,
         typer.Option(
             envvar="RAY_ADDRESS",
-            help="Ray cluster, HOST:PORT, or 'auto' on one of its machines [default: Ray on this machine, for this job].",
+            help="Ray cluster, HOST:PORT, or 'auto' on one of its machines (default: Ray on this machine, for this job).",
             show_default=False,
         ),
     ] = None,
@@ -46,7 +46,7 @@ def score_parts(
         int | None,
         typer.Option(
             min=1,
-            help="Scorers at once, each with SIGNAAL_THREADS cores (1 when not set) [default: as many as there are cores for].",
+            help="Scorers at once, each with SIGNAAL_THREADS cores (1 when not set) (default: as many as there are cores for).",
             show_default=False,
         ),
     ] = None,

@@ -36,10 +36,10 @@ def create(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day on which it is good no more (UTC).")
     ] = None,
     ads_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Most ads and items of feedback a minute [default: no limit].")
+        int | None, typer.Option(min=1, help="Most ads and items of feedback a minute (default: no limit).")
     ] = None,
     ads_per_day: Annotated[
-        int | None, typer.Option(min=1, help="Most ads and items of feedback a day (UTC) [default: no limit].")
+        int | None, typer.Option(min=1, help="Most ads and items of feedback a day (UTC) (default: no limit).")
     ] = None,
 ) -> None:
     """Make a key. It is printed once, on standard output, and kept nowhere."""

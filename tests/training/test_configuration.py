@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.training.small_data import write_small_data
+from tests.training.test_run import call
 from training.cli import app
 from training.configuration import configuration_text, load_settings, parse_changes
 from training.errors import ConfigurationError
@@ -158,3 +159,10 @@ def test_a_misspelt_variable_is_refused_by_the_commands_that_would_read_it(
     monkeypatch.setenv(variable, "x")
     given = [str(data) if argument == "DATA" else argument for argument in arguments]
     assert message in str(CliRunner().invoke(app, given).exception)
+
+
+def test_help_says_what_an_options_default_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "run", "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(default: lora)" in said
+    assert "None" not in said

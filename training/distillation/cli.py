@@ -1,7 +1,7 @@
 """The command ``signaal-train distil``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -9,8 +9,8 @@ from training.configuration import load_settings, parse_changes
 from training.distillation.settings import DistillationSettings
 from training.run_cli import A_MODEL, described, options_given, start
 
-RATES = {"encoder_lr": 2e-4, "head_lr": 3e-4, "epochs": 4, "augment_share": 0.5}
-"""What the command takes where nothing else is said: weights that begin as a teacher's want less than fresh ones."""
+OWN_DEFAULTS = {"encoder_lr": 2e-4, "head_lr": 3e-4, "epochs": 4, "augment_share": 0.5, "model_name": "signaal-student"}
+"""What the command takes where nothing else is said: weights that begin as a teacher's want lower rates than fresh ones."""
 
 
 def _help(field: str) -> Any:
@@ -27,7 +27,9 @@ def distil(
     layers: Annotated[int | None, typer.Option(help=described("layers"), show_default=False)] = None,
     intermediate_size: Annotated[int | None, _help("intermediate_size")] = None,
     attention_heads: Annotated[int | None, _help("attention_heads")] = None,
-    epochs: Annotated[float | None, typer.Option(help=f"Passes over the training split. [default: {RATES['epochs']}]")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help=f"Passes over the training split. (default: {OWN_DEFAULTS['epochs']})")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help=described("minutes"), show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help=described("seed"), show_default=False)] = None,
     version: Annotated[str | None, typer.Option(help=described("version"), show_default=False)] = None,
@@ -38,7 +40,9 @@ def distil(
 
     It is a run with the method 'distil' that starts from TEACHER: all that is said of 'signaal-train run' holds, --resume, too.
     """
+    from models.network import SignaalConfig
     from models.settings import ModelSettings
+    from training.distillation.lesson import student_shape
     from training.named_bundle import open_named
 
     of_student = {"intermediate_size": intermediate_size, "attention_heads": attention_heads, "alias": alias}
@@ -49,5 +53,7 @@ def distil(
         "method": "distil",
         "start_from": teacher,
     }
-    settings = load_settings(config, given, RATES)
-    start(settings.changed(base=open_named(teacher, ModelSettings()).manifest.base.name))
+    bundle = open_named(teacher, ModelSettings())
+    settings = load_settings(config, given, OWN_DEFAULTS).changed(base=bundle.manifest.base.name)
+    student_shape(cast(SignaalConfig, SignaalConfig.from_json_file(bundle.folder / "config.json")), settings)  # refused early
+    start(settings)
