@@ -48,14 +48,12 @@ class Unseen(StrEnum):
 
 def how_of_run(settings: TrainingSettings, data: TrainingData, ancestor: Bundle | None) -> How:
     """Of weights that were trained, from those of the ancestor on if there is one."""
-    student = settings.method == "distil"
     begun: How = {}
     if ancestor:
-        taught = f"{ancestor.identity}, made narrower, which also taught it" if student else str(ancestor.identity)
-        begun = {STARTED_FROM: taught, ANCESTORS: _seen(_told(ancestor))}
-    passed_over = {"output", "start_from", "seeds", "search", *(() if student else ("distillation",))}
+        taught = ", made narrower, which also taught it" if settings.method == "distil" else ""
+        begun = {STARTED_FROM: f"{ancestor.identity}{taught}", ANCESTORS: _seen(_told(ancestor))}
     return {
-        **settings.model_dump(mode="json", exclude=passed_over),
+        **settings.model_dump(mode="json", exclude={"output", "start_from", "seeds"} | settings.unused),
         "data": [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files],
         LANGUAGES: sorted(data.languages),
         **begun,

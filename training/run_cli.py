@@ -114,9 +114,10 @@ def start(settings: TrainingSettings, resume: str | None = None) -> None:
     from training.run import run as run_training
 
     result = run_training(settings, model_settings, resume=resume)
-    if result is not None:
-        print_result(result)
-    if result is not None and settings.method == "distil":
+    if result is None:
+        return
+    print_result(result)
+    if settings.method == "distil":
         from training.distillation.distil import hold_against_teacher
         from training.promotion_cli import print_comparison
 

@@ -107,7 +107,16 @@ class SearchSettings(BaseModel):
 
 
 NOT_SEARCHED = {
-    *("data", "output", "seed", "seeds", "model_name", "version", "checkpoint_minutes", "minutes", "distillation", "search")
+    "data",
+    "output",
+    "seed",
+    "seeds",
+    "model_name",
+    "version",
+    "checkpoint_minutes",
+    "minutes",
+    "distillation",
+    "search",
 }
 """Settings that do not make a model better."""
 
@@ -207,6 +216,11 @@ class TrainingSettings(BaseSettings):
     )
 
     search: SearchSettings = Field(default=SearchSettings(), description="What signaal-train search tries; a run ignores it.")
+
+    @property
+    def unused(self) -> set[str]:
+        """Sections that a run with this method ignores."""
+        return {"search"} if self.method == "distil" else {"search", "distillation"}
 
     def changed(self, **values: Any) -> "TrainingSettings":
         """These settings with others among them, checked as those of a file are."""

@@ -69,12 +69,7 @@ def start_run(
             f"The MLflow store {model_settings.mlflow_tracking_uri} cannot keep this run: {error.message}"
         ) from error
     sources = ", ".join(f"{source.path} × {source.share:g}" for source in settings.data)
-    mlflow.log_params(
-        {
-            **settings.model_dump(mode="json", exclude={"search", *(() if settings.method == "distil" else ("distillation",))}),
-            "data": sources,
-        }
-    )
+    mlflow.log_params({**settings.model_dump(mode="json", exclude=settings.unused), "data": sources})
     mlflow.log_text(configuration_text(settings), "config.yaml")
     return run
 

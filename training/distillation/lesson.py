@@ -92,10 +92,8 @@ def begin(
         teacher: SignaalModel = load_weights(bundle.folder, base, model_settings.cache_dir)
     shape = student_shape(cast(SignaalConfig, teacher.config), settings)
     some = Random(settings.seed).sample(texts, k=min(TEXTS_TO_PRUNE_BY, len(texts)))
+    teacher.config.update(training)  # the student is made of it; the teacher itself only reads
     student = new_student(teacher, shape, reading([example.text for example in some], maker))
-    for name, value in training.items():
-        setattr(student.config, name, value)
-    student.attention.dropout.p = settings.dropout
     return use_fused_attention(student), Lesson(teacher, student, settings.distillation.labels_weight)
 
 

@@ -5,7 +5,7 @@ layer's neurons (or heads) those go whose loss changes the layer's output least 
 squares, over the tokens of some texts; then the next. What this gives beside whole layers left out: ``docs/distillation.md``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,28 +23,25 @@ STEPS = 64
 
 
 def second_moments(
-    model: SignaalModel, readers: Mapping[str, nn.Linear], batches: Iterable[dict[str, Tensor]]
-) -> dict[str, Floats]:
+    model: SignaalModel, readers: Sequence[nn.Module], batches: Iterable[dict[str, Tensor]]
+) -> dict[nn.Module, Floats]:
     """Of what each of some linear layers reads, and of a constant 1 as the last: [inputs + 1, inputs + 1], mean over the tokens.
 
     Args:
         model: in evaluation mode.
-        readers: linear layers of it, by a name.
+        readers: linear layers of it.
         batches: each with ``input_ids`` and ``attention_mask``, [texts, tokens].
     """
-    sums: dict[str, Tensor] = {}
+    sums: dict[nn.Module, Tensor] = {}
     tokens = 0
     mask = torch.zeros(0)
 
-    def add(name: str, read: Tensor) -> None:
-        real = read[mask.bool()]
+    def add(reader: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        real = inputs[0][mask.bool()]
         real = torch.cat([real, torch.ones_like(real[:, :1])], dim=1)
-        sums[name] = sums.get(name, 0.0) + (real.T @ real).double()
+        sums[reader] = sums.get(reader, 0.0) + (real.T @ real).double()
 
-    hooks = [
-        reader.register_forward_pre_hook(lambda _module, inputs, name=name: add(name, inputs[0]))
-        for name, reader in readers.items()
-    ]
+    hooks = [reader.register_forward_pre_hook(add) for reader in readers]
     try:
         with torch.no_grad():
             for batch in batches:
@@ -54,7 +51,7 @@ def second_moments(
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: (total / tokens).cpu().numpy() for name, total in sums.items()}
+    return {reader: (total / tokens).cpu().numpy() for reader, total in sums.items()}
 
 
 def spared(weight: Floats, bias: Floats, moments: Floats, keep: int, size: int = 1) -> tuple[list[int], Floats, Floats]:
@@ -86,29 +83,34 @@ def spared(weight: Floats, bias: Floats, moments: Floats, keep: int, size: int =
     return stay[:-1].tolist(), weights[:, :-1], weights[:, -1]
 
 
-def narrowed(layer: Any, moments: Mapping[str, Floats], neurons: int, heads: int) -> dict[str, Tensor]:
+def readers_of(layer: Any) -> list[nn.Module]:
+    """Of an encoder layer of BERT's form: what reads its neurons, and what reads its heads."""
+    return [layer.output.dense, layer.attention.output.dense]
+
+
+def narrowed(layer: Any, moments: Mapping[nn.Module, Floats], neurons: int, heads: int) -> dict[str, Tensor]:
     """State of an encoder layer of BERT's form with fewer neurons and heads.
 
     Args:
         layer: one that has more.
-        moments: of what ``output.dense`` and ``attention.output.dense`` read.
+        moments: of what its ``readers_of`` read.
         neurons: how many stay.
         heads: how many stay.
     """
     state = dict(layer.state_dict())
     size = layer.attention.self.attention_head_size
-    _narrow(state, "output.dense", ("intermediate.dense",), moments, neurons, 1)
-    _narrow(state, "attention.output.dense", [f"attention.self.{of}" for of in ("query", "key", "value")], moments, heads, size)
+    of_neurons, of_heads = map(moments.get, readers_of(layer))
+    _narrow(state, "output.dense", ("intermediate.dense",), of_neurons, neurons, 1)
+    _narrow(state, "attention.output.dense", [f"attention.self.{of}" for of in ("query", "key", "value")], of_heads, heads, size)
     return state
 
 
-def _narrow(
-    state: dict[str, Tensor], reader: str, writers: Iterable[str], moments: Mapping[str, Floats], keep: int, size: int
-) -> None:
+def _narrow(state: dict[str, Tensor], reader: str, writers: Iterable[str], moments: Floats | None, keep: int, size: int) -> None:
     weight, bias = f"{reader}.weight", f"{reader}.bias"
     if keep * size == state[weight].shape[1]:
         return
-    stay, *fitted = spared(state[weight].cpu().numpy(), state[bias].cpu().numpy(), moments[reader], keep, size)
+    assert moments is not None, "the teacher reads some texts where something is to go"
+    stay, *fitted = spared(state[weight].cpu().numpy(), state[bias].cpu().numpy(), moments, keep, size)
     state[weight], state[bias] = (torch.from_numpy(part).to(state[weight]) for part in fitted)
     for writer in writers:
         for name in (f"{writer}.weight", f"{writer}.bias"):

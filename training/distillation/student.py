@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from models.network import SignaalConfig, SignaalModel, encoder_heads, freeze_embeddings
-from training.distillation.pruning import narrowed, second_moments
+from training.distillation.pruning import narrowed, readers_of, second_moments
 from training.errors import TrainingError
 
 
@@ -83,13 +83,7 @@ def new_student(teacher: SignaalModel, shape: Shape, batches: Iterable[dict[str,
     # one table for both: it is 384 MB, and neither changes it
     student.encoder.embeddings.word_embeddings.weight = teacher.encoder.embeddings.word_embeddings.weight
     of_teacher = [teacher.encoder.encoder.layer[layer] for layer in picked]
-    readers = {
-        f"{place}.{name}": layer.get_submodule(name)
-        for place, layer in enumerate(of_teacher)
-        for name in ("output.dense", "attention.output.dense")
-    }
-    moments = second_moments(teacher, readers, batches)
+    moments = second_moments(teacher, [reader for layer in of_teacher for reader in readers_of(layer)], batches)
     for place, layer in enumerate(of_teacher):
-        of_layer = {name.partition(".")[2]: found for name, found in moments.items() if name.startswith(f"{place}.")}
-        student.encoder.encoder.layer[place].load_state_dict(narrowed(layer, of_layer, shape.neurons, shape.heads))
+        student.encoder.encoder.layer[place].load_state_dict(narrowed(layer, moments, shape.neurons, shape.heads))
     return freeze_embeddings(student)
