@@ -6,15 +6,14 @@ In int8 each window is a batch of its own: dynamic activations are scaled per ba
 would move (by 0.4 on average, measured), and on a CPU batches of these short texts gain nothing over it (also measured).
 """
 
-import logging
 import os
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -22,23 +21,21 @@ from models.bundle import PROFILE, Bundle, reads_blinded, verified_base
 from models.calibration import Calibration
 from models.errors import BundleError
 from models.evidence import evidence_spans
+from models.graph_sessions import Device, GraphSessions
 from models.language import UNKNOWN, detect_language
-from models.onnx_graph import OUTPUTS, Precision, cached_graph
+from models.onnx_graph import Precision, cached_graph
 from models.profile import Profile
 from models.scores import AdScore, LabelScore, Language, ModelIdentity, Status
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from models.windows import Window, WindowMaker, batches, padded
 
-TOKEN_BUDGET: dict[Precision, int] = {"fp32": 2048, "int8": 1}
-"""Tokens of one batch, padding included; a window longer than that is a batch of its own."""
+TOKEN_BUDGET: dict[Precision, int] = {"fp32": 512, "int8": 1}
+"""Tokens of one batch, padding included; a window longer than that is a batch of its own. With more, what a core works on no
+longer fits into its cache (docs/serving.md, Speed)."""
 GPU_TOKEN_BUDGET = 16_384
-CUDA = "CUDAExecutionProvider"
 
 Floats = NDArray[np.float32]
-Device = Literal["auto", "cpu", "cuda"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +67,8 @@ class RawScore:
         return cls(logits, kinds, windows, [score.evidence for score in scores])
 
 
-def providers(device: Device, precision: Precision, available: Sequence[str]) -> list[str]:
-    """Where ONNX Runtime is to run a graph, the first choice first. The int8 graph is made for CPUs.
-
-    Raises:
-        BundleError: a GPU is demanded, and this ONNX Runtime or precision has none.
-    """
-    if device == "cuda":
-        if CUDA not in available:
-            raise BundleError(f"SIGNAAL_DEVICE is {device}, but this ONNX Runtime has no CUDA: install onnxruntime-gpu.")
-        if precision == "int8":
-            raise BundleError(f"SIGNAAL_DEVICE is {device}, but the int8 graph is made for CPUs: use SIGNAAL_PRECISION=fp32.")
-    on_gpu = device != "cpu" and precision == "fp32" and CUDA in available
-    return [*([CUDA] if on_gpu else []), "CPUExecutionProvider"]
-
-
 class GraphRunner:
-    """An ONNX session with its tokenizer: texts to raw scores. Thread-safe.
+    """A graph with its tokenizer: texts to raw scores. Thread-safe.
 
     ``run`` does all of it. Who puts batches together from several callers takes the steps apart: ``window_maker`` reads,
     ``forward`` runs a batch, ``RawScore.of`` puts a text's windows together.
@@ -102,34 +84,28 @@ class GraphRunner:
         blind: bool = True,
         device: Device = "cpu",
     ) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        wanted = providers(device, precision, onnxruntime.get_available_providers())
-        try:
-            self._session = onnxruntime.InferenceSession(str(graph), options, providers=wanted)
-        except Exception as error:  # onnxruntime raises its own kinds, none public
-            raise BundleError(f"The graph {graph} cannot be loaded: {error} Delete it; it is built again.") from error
-        on_gpu = self._session.get_providers()[0] == CUDA
-        if CUDA in wanted and not on_gpu:  # its libraries are missing, or no GPU is there: onnxruntime goes to the CPU by itself
-            if device == "cuda":
-                raise BundleError("SIGNAAL_DEVICE is cuda, but onnxruntime-gpu cannot use a GPU here; its log says why.")
-            log.warning("onnxruntime-gpu cannot use a GPU here; the graph runs on the CPU.")
+        self._sessions = GraphSessions(graph, precision=precision, threads=threads, device=device)
+        self.callers = self._sessions.callers
+        """How many threads may well call ``forward`` at a time."""
         self.window_maker = WindowMaker(tokenizer_file, blind=blind)
-        self.token_budget = GPU_TOKEN_BUDGET if on_gpu else TOKEN_BUDGET[precision]
+        self.token_budget = GPU_TOKEN_BUDGET if self._sessions.on_gpu else TOKEN_BUDGET[precision]
 
     def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
         """One batch through the graph, as it is; the caller keeps to ``token_budget``."""
         ids, mask = padded(windows, self.window_maker.pad_id)
-        logits, evidence, kinds = self._session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask})
+        logits, evidence, kinds = self._sessions.run(ids, mask)
         return [WindowScore(logits[i], evidence[i, : len(window)], kinds[i]) for i, window in enumerate(windows)]
 
     def run(self, texts: Sequence[str]) -> list[RawScore]:
         """Raw scores of texts, in order; which texts are sent together does not matter."""
         windows = self.window_maker.windows(texts)
+        filled = list(batches(windows, self.token_budget))
         scores: dict[int, WindowScore] = {}
-        for batch in batches(windows, self.token_budget):
-            scores.update(zip(batch, self.forward([windows[i] for i in batch]), strict=True))
+        with ThreadPoolExecutor(self.callers) as pool:
+            for batch, answers in zip(
+                filled, pool.map(lambda batch: self.forward([windows[i] for i in batch]), filled), strict=True
+            ):
+                scores.update(zip(batch, answers, strict=True))
         of_text: list[list[int]] = [[] for _ in texts]
         for index, window in enumerate(windows):
             of_text[window.text_index].append(index)

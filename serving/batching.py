@@ -122,7 +122,7 @@ class WindowQueue:
                     row = self._rows[key] = Row(window, [])
                     self.tokens += len(window)
                 row.wanted_by.append((job, index))
-            self._changed.notify()
+            self._changed.notify(len(job.windows))
 
     def take(self) -> tuple[list[Row], list[Job]]:
         """Wait for windows; returns a batch, and the jobs that are too late and were dropped. Both are empty when the queue

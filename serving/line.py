@@ -1,9 +1,9 @@
-"""The line before a scorer: requests go in, and their ads go through three threads, so that all cores are at work.
+"""The line before a scorer: requests go in, and their ads go through threads, so that all cores are at work.
 
-Reading (normalise, tokenise), the graph, and answering (calibrate, cut out evidence, detect the language) each have a
-thread of their own; between the first two, ``WindowQueue`` puts windows of all callers together into batches. One thread
-runs the graph, because ONNX Runtime uses all cores by itself. The line is bounded in ads and in time: a caller who hears
-"busy" at once can wait or go elsewhere, and one who waits for minutes cannot.
+Reading (normalise, tokenise) and answering (calibrate, cut out evidence, detect the language) have a thread each. Between them
+are as many graph threads as the device takes batches at a time (``models.graph_sessions``: one a core, or one for a GPU), and
+``WindowQueue`` puts windows of all callers together into their batches. The line is bounded in ads and in time: a caller who
+hears "busy" at once can wait or go elsewhere, and one who waits for minutes cannot.
 """
 
 import asyncio
@@ -68,13 +68,16 @@ class ScoringLine:
         self.failed_batches = 0
         """How many batches of one window have failed since one worked; a larger one that fails is tried a window at a time."""
         self._lock = threading.Lock()
-        self._busy_since: dict[str, float | None] = dict.fromkeys(("read", "graph", "answer"))
-        """When each thread began what it is at, by ``time.monotonic``; None while it waits."""
+        self._graphs_running = 0
+        self._graph_threads = scorer.runner.callers
+        graphs = [(f"graph-{number}", self._run) for number in range(self._graph_threads)]
         # Daemons: Ctrl-C must be able to end the process.
         self._threads = [
             threading.Thread(target=work, name=f"signaal-{name}", daemon=True)
-            for name, work in (("read", self._read), ("graph", self._run), ("answer", self._answer))
+            for name, work in (("read", self._read), *graphs, ("answer", self._answer))
         ]
+        self._busy_since: dict[str, float | None] = {thread.name: None for thread in self._threads}
+        """When each thread began what it is at, by ``time.monotonic``; None while it waits."""
         for thread in self._threads:
             thread.start()
 
@@ -171,7 +174,7 @@ class ScoringLine:
         maker = self.scorer.runner.window_maker
         while (job := self._unread.get()) is not None:
             if not job.answer.done():
-                with self._busy("read"), _errors_go_to(job):
+                with self._busy(), _errors_go_to(job):
                     job.windows = maker.windows(job.texts)
                     job.read = time.monotonic()
                     self._windows.put(job)
@@ -186,37 +189,47 @@ class ScoringLine:
                 _fail(job, LineFullError("The turn did not come in the time allowed.", _seconds(self.expected_wait)))
             if not rows:
                 continue
+            with self._lock:
+                self._graphs_running += 1
+                side_by_side = self._graphs_running
             began = time.perf_counter()
             self._forward(rows)
-            speed = sum(map(len, rows)) / (time.perf_counter() - began)
-            self._tokens_per_second += NEWS * (speed - self._tokens_per_second)
-        self._complete.put(None)
+            speed = side_by_side * sum(map(len, rows)) / (time.perf_counter() - began)
+            with self._lock:
+                self._graphs_running -= 1
+                self._tokens_per_second += NEWS * (speed - self._tokens_per_second)
+        with self._lock:
+            self._graph_threads -= 1
+            if not self._graph_threads:  # the last one out
+                self._complete.put(None)
 
     def _forward(self, rows: list[Row]) -> None:
         began = time.perf_counter()
         try:
-            with self._busy("graph"):
+            with self._busy():
                 scores = self.scorer.runner.forward([row.window for row in rows])
         except Exception as error:
             self.observer.batch_failed()
             if len(rows) == 1:
-                self.failed_batches += 1
+                with self._lock:
+                    self.failed_batches += 1
                 for job, _ in rows[0].wanted_by:
                     _fail(job, error)
             else:  # one caller's text must not cost another's
                 for row in rows:
                     self._forward([row])
             return
-        self.failed_batches = 0
         self.observer.batch_done(rows, time.perf_counter() - began)
-        for row, score in zip(rows, scores, strict=True):
-            for job in row.give(score):
-                job.scored = time.monotonic()
-                self._complete.put(job)
+        with self._lock:  # a job's windows may come back from several threads
+            self.failed_batches = 0
+            complete = [job for row, score in zip(rows, scores, strict=True) for job in row.give(score)]
+        for job in complete:
+            job.scored = time.monotonic()
+            self._complete.put(job)
 
     def _answer(self) -> None:
         while (job := self._complete.get()) is not None:
-            with self._busy("answer"), _errors_go_to(job):
+            with self._busy(), _errors_go_to(job):
                 answers = [
                     self.scorer.answer(text, raw, language, labels=job.labels, evidence=job.evidence)
                     for text, raw, language in zip(job.texts, job.raw_scores(), job.languages, strict=True)
@@ -227,7 +240,8 @@ class ScoringLine:
                     job.answer.set_result(answers)
 
     @contextmanager
-    def _busy(self, thread: str) -> Iterator[None]:
+    def _busy(self) -> Iterator[None]:
+        thread = threading.current_thread().name
         self._busy_since[thread] = time.monotonic()
         try:
             yield

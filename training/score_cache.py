@@ -33,7 +33,7 @@ class CachedRunner(GraphRunner):
         self._saved = len(self._scores)
         self._of_text: dict[str, RawScore] = {}
         self.window_maker = runner.window_maker
-        self.token_budget = runner.token_budget
+        self.token_budget, self.callers = runner.token_budget, runner.callers
 
     def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
         keys = [_key(window) for window in windows]

@@ -125,7 +125,7 @@ class Load:
                 running.add(request)
                 request.add_done_callback(running.discard)
                 if len(seen.memory) < time.perf_counter() - began:
-                    seen.memory.append(server.resident())
+                    seen.memory.append(server.memory())
                     progress.update(task, completed=time.perf_counter() - began)
         ended = time.perf_counter()
         await asyncio.gather(*running)

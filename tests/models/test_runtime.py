@@ -4,8 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from models.errors import BundleError
-from models.onnx_graph import Precision
-from models.runtime import Scorer, keep_to, providers
+from models.runtime import Scorer, keep_to
 from models.scores import Status
 from models.settings import ModelSettings
 from tests.conftest import SmallRun
@@ -77,23 +76,6 @@ def test_threads_may_share_a_scorer(scorer: Scorer) -> None:
         answers = list(pool.map(lambda text: scorer.score([text])[0], TEXTS * 3))
     for text, answer in zip(TEXTS * 3, answers, strict=True):
         assert answer == scorer.score([text])[0]
-
-
-CPU, GPU = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-
-def test_a_gpu_is_used_where_there_is_one_and_the_graph_is_made_for_it() -> None:
-    assert providers("auto", "fp32", [GPU, CPU]) == [GPU, CPU]
-    assert providers("auto", "fp32", [CPU]) == [CPU]
-    assert providers("auto", "int8", [GPU, CPU]) == [CPU]
-    assert providers("cpu", "fp32", [GPU, CPU]) == [CPU]
-    assert providers("cuda", "fp32", [GPU, CPU]) == [GPU, CPU]
-
-
-@pytest.mark.parametrize(("precision", "available", "said"), [("fp32", [CPU], "onnxruntime-gpu"), ("int8", [GPU, CPU], "fp32")])
-def test_a_gpu_that_is_demanded_and_not_there_is_an_error(precision: Precision, available: list[str], said: str) -> None:
-    with pytest.raises(BundleError, match=said):
-        providers("cuda", precision, available)
 
 
 def test_cores_are_named_as_ranges() -> None:

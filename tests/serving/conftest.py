@@ -59,11 +59,11 @@ class Fussy(Scorer):
 
 
 class GatedRunner(GraphRunner):
-    """The real graph behind a gate: while it is shut, a batch waits. Remembers the batches that went in."""
+    """The real graph behind a gate: while it is shut, batches wait. Remembers the batches that went in."""
 
-    def __init__(self, real: GraphRunner, token_budget: int) -> None:
+    def __init__(self, real: GraphRunner, token_budget: int, callers: int = 1) -> None:
         self.__dict__.update(real.__dict__)
-        self.token_budget = token_budget
+        self.token_budget, self.callers = token_budget, callers
         self.gate, self.inside = threading.Event(), threading.Event()
         self.gate.set()
         self.batches: list[list[Window]] = []

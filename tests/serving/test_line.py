@@ -81,6 +81,28 @@ def test_of_what_comes_while_a_batch_runs_the_same_words_are_scored_once(gated_s
     assert sum(len(batch) for batch in gated.batches) == 1 + 3, "three texts of the same words are one row"
 
 
+def test_as_many_batches_run_side_by_side_as_the_scorer_welcomes(eager_scorer: Scorer) -> None:
+    """And an ad whose windows come back from several threads is answered once, by all of them."""
+    gated = GatedRunner(eager_scorer.runner, token_budget=1, callers=2)  # a batch a window
+    two_at_a_time = Scorer(gated, eager_scorer.taxonomy, eager_scorer.calibration, eager_scorer.identity)
+
+    async def scene() -> list[object]:
+        line = ScoringLine(two_at_a_time, 1000, 60)
+        gated.shut()
+        asked = [asyncio.create_task(line.score([text], [None])) for text in TEXTS]
+        windows = sum(len(eager_scorer.runner.window_maker.windows([text])) for text in TEXTS)
+        await until(lambda: len(line._windows) == windows - 2)
+        assert line._graphs_running == 2
+        gated.gate.set()
+        found = [answer for (answer,) in await asyncio.gather(*asked)]
+        line.stop()
+        assert not any(thread.is_alive() for thread in line._threads)
+        return found
+
+    for text, answer in zip(TEXTS, asyncio.run(scene()), strict=True):
+        assert_alike(answer, eager_scorer.score([text])[0])
+
+
 def test_a_caller_who_leaves_gives_up_the_place(gated_scorer: Scorer, gated: GatedRunner) -> None:
     async def scene() -> None:
         line = ScoringLine(gated_scorer, 1000, 60)

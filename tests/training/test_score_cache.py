@@ -18,7 +18,7 @@ class CountingRunner(GraphRunner):
 
     def __init__(self, runner: GraphRunner) -> None:
         self.inner = runner
-        self.window_maker, self.token_budget = runner.window_maker, runner.token_budget
+        self.window_maker, self.token_budget, self.callers = runner.window_maker, runner.token_budget, 1
         self.asked = 0
 
     def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
