@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.example import LabelledExample
-from models.network import FREE
+from models.losses import FREE
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker
 from training.augmentation import augmented, joined, remixed, sentence_loss
