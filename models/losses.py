@@ -143,7 +143,7 @@ def consistency_loss(logits: Tensor, labels: Tensor, views: Tensor) -> Tensor:
     def of_views(values: Tensor) -> Tensor:  # [texts, 2, labels]
         places = views[:, None].expand_as(values)
         highest = values.new_zeros(int(views.max()) + 1, values.shape[1])
-        return highest.scatter_reduce(0, places, values, "amax", include_self=False).unflatten(0, (-1, 2))
+        return highest.scatter_reduce(0, places, values, "amax", include_self=False).view(-1, 2, values.shape[1])
 
     (first, second), (target, other) = of_views(logits).unbind(1), of_views(labels).unbind(1)
     # KL(p‖q) + KL(q‖p) of two yes-or-no probabilities is (p - q)(logit p - logit q)

@@ -75,7 +75,7 @@ def test_two_readings_of_a_text_are_drawn_together_only_where_that_has_a_weight(
     assert model(IDS, MASK, labels).consistency_loss is None
     out = model(IDS, MASK, labels, views=views)
     assert out.consistency_loss > 0
-    assert out.loss.item() == pytest.approx(float(out.label_loss + 2 * out.consistency_loss))
+    assert out.loss.item() == pytest.approx((out.label_loss + 2 * out.consistency_loss).item())
 
 
 def test_lora_trains_little_and_merging_keeps_the_outputs(model: SignaalModel) -> None:
