@@ -20,9 +20,19 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-FREE = -1.0
-"""Evidence target of a label that is present without a span: its attention is left free."""
-OF_TRAINING = frozenset({"evidence_weight", "document_type_weight", "contrast_weight", "head_dropout"})
+from models.losses import consistency_loss, contrast_loss, evidence_loss, label_loss
+
+OF_TRAINING = frozenset(
+    {
+        "label_loss",
+        "label_smoothing",
+        "evidence_weight",
+        "document_type_weight",
+        "contrast_weight",
+        "consistency_weight",
+        "head_dropout",
+    }
+)
 """What of a configuration matters in training alone."""
 
 
@@ -36,9 +46,12 @@ class SignaalConfig(PretrainedConfig):
         encoder: dict[str, Any] | None = None,
         labels: list[str] | None = None,
         document_types: list[str] | None = None,
+        label_loss: dict[str, Any] | None = None,
+        label_smoothing: float = 0.0,
         evidence_weight: float = 1.0,
         document_type_weight: float = 0.3,
         contrast_weight: float = 0.0,
+        consistency_weight: float = 0.0,
         head_dropout: float = 0.1,
         attention_heads: int | None = None,
         **kwargs: Any,
@@ -48,9 +61,12 @@ class SignaalConfig(PretrainedConfig):
             encoder: configuration of the encoder, as ``PretrainedConfig.to_dict`` gives it.
             labels: label ids, in the order of the logits' columns.
             document_types: document type ids; empty switches that head off.
+            label_loss: ``kind`` and options of the label loss (``models.losses.label_loss``); cross-entropy when None.
+            label_smoothing: how far its targets are drawn towards one half.
             evidence_weight: weight of the span loss.
             document_type_weight: weight of the document-type loss.
             contrast_weight: weight of the contrast loss.
+            consistency_weight: weight of the loss between two readings of a text.
             head_dropout: dropout on the token states and pooled vectors.
             attention_heads: heads of the same size that each encoder layer has, where they are fewer than the encoder's
                 configuration says.
@@ -59,9 +75,12 @@ class SignaalConfig(PretrainedConfig):
         self.encoder = encoder or {}
         self.labels = labels or []
         self.document_types = document_types or []
+        self.label_loss = label_loss
+        self.label_smoothing = label_smoothing
         self.evidence_weight = evidence_weight
         self.document_type_weight = document_type_weight
         self.contrast_weight = contrast_weight
+        self.consistency_weight = consistency_weight
         self.head_dropout = head_dropout
         self.attention_heads = attention_heads
 
@@ -81,6 +100,7 @@ class SignaalOutput(ModelOutput):
     evidence_loss: Tensor | None = None
     document_type_loss: Tensor | None = None
     contrast_loss: Tensor | None = None
+    consistency_loss: Tensor | None = None
 
 
 class LabelAttention(nn.Module):
@@ -149,8 +169,11 @@ class SignaalModel(PreTrainedModel):
         evidence_targets: Tensor | None = None,
         document_types: Tensor | None = None,
         scenarios: Tensor | None = None,
+        views: Tensor | None = None,
     ) -> SignaalOutput:
-        """
+        """In evaluation mode the label loss is always cross-entropy with targets as they are, so that validation figures of
+        differently trained networks can be compared.
+
         Args:
             input_ids: [batch, tokens], int64.
             attention_mask: [batch, tokens], 1 for real tokens.
@@ -159,6 +182,7 @@ class SignaalModel(PreTrainedModel):
             evidence_targets: [batch, tokens, labels]; 1 inside a span, 0 outside, ``FREE`` where not supervised.
             document_types: [batch], index, or -100 when unknown.
             scenarios: [batch], texts of one number are of one scenario; -1 when unknown.
+            views: [batch], where each text is read twice: which reading a window belongs to, 2k and 2k + 1 being those of text k.
         """
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         scores, logits = self.attention(states, attention_mask)
@@ -168,7 +192,7 @@ class SignaalModel(PreTrainedModel):
             out.document_type_logits = self.document_type((states * share).sum(1) / share.sum(1))
         if labels is not None:
             weights = torch.ones_like(labels) if label_weights is None else label_weights
-            self._add_losses(out, labels, weights, evidence_targets, document_types, scenarios)
+            self._add_losses(out, labels, weights, evidence_targets, document_types, scenarios, views)
         return out
 
     def _add_losses(
@@ -179,9 +203,11 @@ class SignaalModel(PreTrainedModel):
         evidence_targets: Tensor | None,
         document_types: Tensor | None,
         scenarios: Tensor | None,
+        views: Tensor | None,
     ) -> None:
         config = cast(SignaalConfig, self.config)
-        out.label_loss = nn.functional.binary_cross_entropy_with_logits(cast(Tensor, out.logits), labels, weight=weights)
+        how = {**(config.label_loss or {}), "smoothing": config.label_smoothing} if self.training else {}
+        out.label_loss = label_loss(cast(Tensor, out.logits), labels, weights, **how)
         loss = out.label_loss
         if evidence_targets is not None and config.evidence_weight:
             out.evidence_loss = evidence_loss(cast(Tensor, out.evidence), evidence_targets, labels, weights)
@@ -192,49 +218,13 @@ class SignaalModel(PreTrainedModel):
         if scenarios is not None and config.contrast_weight:
             out.contrast_loss = contrast_loss(cast(Tensor, out.logits), labels, scenarios)
             loss = loss + config.contrast_weight * out.contrast_loss
+        if views is not None and config.consistency_weight:
+            out.consistency_loss = consistency_loss(cast(Tensor, out.logits), labels, views)
+            loss = loss + config.consistency_weight * out.consistency_loss
         out.loss = loss
 
 
 _WITH_POOLER = {"bert", "roberta", "xlm-roberta", "camembert"}
-
-
-def evidence_loss(scores: Tensor, targets: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Token-wise cross-entropy between evidence and spans.
-
-    For a present label the tokens inside and outside its spans count alike, however short the span is; for an absent
-    label no token is evidence, at a tenth of its label's weight, since absent labels are many.
-
-    Args:
-        scores: [batch, tokens, labels], before the sigmoid.
-        targets: [batch, tokens, labels], 1 / 0 / ``FREE`` (ignored; padding too).
-        labels: [batch, labels].
-        weights: [batch, labels], the labels' weights; used for absent ones.
-    """
-    supervised = (targets != FREE).to(scores.dtype)
-    loss = nn.functional.binary_cross_entropy_with_logits(scores, targets.clamp(min=0.0), reduction="none") * supervised
-    inside = targets.clamp(min=0.0) * supervised
-    outside = supervised - inside
-    per_pair = (loss * inside).sum(1) / inside.sum(1).clamp(min=1.0) + (loss * outside).sum(1) / outside.sum(1).clamp(min=1.0)
-    pair_weight = torch.where(labels > 0.5, 1.0, 0.1 * weights) * (supervised.sum(1) > 0)
-    return (per_pair * pair_weight).sum() / pair_weight.sum().clamp(min=1.0)
-
-
-def contrast_loss(logits: Tensor, labels: Tensor, scenarios: Tensor, margin: float = 4.0) -> Tensor:
-    """Where two texts of one scenario differ in a label, the one that has it should be ``margin`` above the other (a smooth
-    hinge, as in RankNet, Burges et al. 2005). Zero when the batch holds no such pair.
-
-    Such texts are often minimal pairs ("we keep your passport" / "you keep your passport"). Label by label their order
-    comes out right long before the distance between them is wide enough for one threshold to part them.
-
-    Args:
-        logits: [batch, labels].
-        labels: [batch, labels], 0/1.
-        scenarios: [batch]; -1 is of no scenario.
-    """
-    of_one = (scenarios[:, None] == scenarios[None, :]) & (scenarios[:, None] >= 0)
-    differ = of_one[:, :, None] & (labels[:, None, :] > 0.5) & (labels[None, :, :] < 0.5)  # [with, without, labels]
-    gaps = (logits[:, None, :] - logits[None, :, :])[differ]
-    return nn.functional.softplus(margin - gaps).sum() / max(gaps.numel(), 1)
 
 
 def new_model(base_folder: Path, config: SignaalConfig, *, layers: int | None = None) -> SignaalModel:

@@ -6,6 +6,7 @@ from models.base import DEFAULT_BASE
 from models.taxonomy import Taxonomy
 from training.provenance import ANCESTORS, AVERAGED, DIFFERS, LANGUAGES, RECALIBRATED, STARTED_FROM, How, training_data
 from training.report import report_markdown, template
+from training.settings import LOSS_OPTIONS
 
 
 def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_digest: str, **details: Any) -> str:
@@ -31,6 +32,7 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_dige
             unseen=facts["unseen"],
             trained_on=_trained_on(how),
             differs=_differs(how),
+            losses=_losses(how),
             **details,
         )
     )
@@ -44,6 +46,19 @@ def _trained_on(how: How) -> str:
     ]
     several = " (each of the averaged bundles on one of these)" if len(sets) > 1 else ""
     return " or ".join(sets) + several if sets else "data that the bundle does not name"
+
+
+def _losses(how: How) -> str:
+    """What of the losses is not as it is when nothing is said; nothing in bundles that are older than the choice."""
+    said = []
+    if (loss := how.get("loss", "cross_entropy")) != "cross_entropy":
+        options = ", ".join(f"{name.replace('_', ' ')} {how[setting]:g}" for setting, name in LOSS_OPTIONS.get(loss, {}).items())
+        said.append(f"{loss} label loss ({options})")
+    if smoothing := how.get("label_smoothing"):
+        said.append(f"label smoothing {smoothing:g}")
+    if weight := how.get("consistency_weight"):
+        said.append(f"each text read twice (consistency loss, weight {weight:g})")
+    return "".join(f", {one}" for one in said)
 
 
 def _differs(how: How) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.example import LabelledExample
-from models.network import FREE
+from models.losses import FREE
 from models.taxonomy import Taxonomy
 from models.windows import WindowMaker
 from training.augmentation import augmented, joined, remixed, sentence_loss
@@ -81,7 +81,8 @@ def build_dataset(examples: Sequence[LabelledExample], taxonomy: Taxonomy, maker
 
 
 class TrainingTexts(torch.utils.data.Dataset):
-    """Training texts, each made anew from an augmented text when it is drawn: ``windows``, its rows as in ``rows_of``.
+    """Training texts, each made anew from an augmented text when it is drawn: ``windows``, its rows as in ``rows_of``, and, where
+    texts are read twice, ``again``, those of the same text augmented once more.
 
     Args:
         examples: the texts.
@@ -90,6 +91,7 @@ class TrainingTexts(torch.utils.data.Dataset):
         augment_share: share of the drawings that are rewritten.
         mix_share: share of the drawings that lose plain sentences, and, independently, of those joined with another text.
         remix_share: share of the drawings that are sentences of several texts instead, of which no label is known.
+        twice: every text is read twice.
         seed: with the drawing's own numbers it decides the rewriting.
     """
 
@@ -102,6 +104,7 @@ class TrainingTexts(torch.utils.data.Dataset):
         augment_share: float,
         mix_share: float = 0,
         remix_share: float = 0,
+        twice: bool = False,
         seed: int,
     ) -> None:
         self.examples = examples
@@ -110,6 +113,7 @@ class TrainingTexts(torch.utils.data.Dataset):
         self.augment_share = augment_share
         self.mix_share = mix_share
         self.remix_share = remix_share
+        self.twice = twice
         self.seed = seed
         self._short: dict[str, list[int]] = defaultdict(list)
         """Language → what may be joined to another text."""
@@ -125,8 +129,11 @@ class TrainingTexts(torch.utils.data.Dataset):
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         chance = self._chance(draw)
         drawn, labelled = self._drawn(draw.index, chance)
-        text = augmented(drawn, chance, self.augment_share)
-        return {"windows": [{**row, "labelled": labelled} for row in rows_of([text], self.taxonomy, self.maker)]}
+        readings = ("windows", "again") if self.twice else ("windows",)
+        return {reading: self._windows(augmented(drawn, chance, self.augment_share), labelled) for reading in readings}
+
+    def _windows(self, text: LabelledExample, labelled: bool) -> list[dict[str, Any]]:
+        return [{**row, "labelled": labelled} for row in rows_of([text], self.taxonomy, self.maker)]
 
     def length_of(self, draw: Draw) -> int:
         """Characters of the text that is drawn so, before it is rewritten."""
@@ -176,7 +183,8 @@ _FEATURES = datasets.Features(
 
 class WindowCollator:
     """Rows of ``build_dataset`` or ``TrainingTexts`` to the arguments of ``SignaalModel.forward``, padded to the
-    longest. A row that is not ``labelled`` says nothing of labels and evidence.
+    longest. A row that is not ``labelled`` says nothing of labels and evidence. Where texts are read twice, both readings
+    are in the batch, and ``views`` says which window is of which.
 
     Args:
         pad_id: the padding token.
@@ -190,7 +198,9 @@ class WindowCollator:
         self.hard_negative_weight = hard_negative_weight
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        rows = [window for row in rows for window in row.get("windows", [row])]
+        twice = all("again" in row for row in rows)
+        views = [row[reading] for row in rows for reading in ("windows", "again")] if twice else None
+        rows = [window for view in views or [row.get("windows", [row]) for row in rows] for window in view]
         longest = max(len(row["input_ids"]) for row in rows)
         labels = torch.tensor([row["labels"] for row in rows])
         ids = torch.full((len(rows), longest), self.pad_id)
@@ -219,4 +229,5 @@ class WindowCollator:
             "evidence_targets": targets,
             "document_types": kinds,
             "scenarios": torch.tensor([row["scenario"] for row in rows]),
+            **({"views": torch.tensor([k for k, view in enumerate(views) for _ in view])} if views else {}),
         }

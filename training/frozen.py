@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from models.base import base_encoder_folder
 from models.bundle import Bundle, reads_blinded
 from models.example import LabelledExample
-from models.network import LabelAttention, SignaalConfig, evidence_loss, new_model, use_fused_attention
+from models.losses import evidence_loss
+from models.network import LabelAttention, SignaalConfig, new_model, use_fused_attention
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from models.weights import load_weights

@@ -120,6 +120,16 @@ NOT_SEARCHED = {
 }
 """Settings that do not make a model better."""
 
+LOSS_OPTIONS = {
+    "focal": {"focal_gamma": "gamma"},
+    "asymmetric": {
+        "asymmetric_gamma_negative": "gamma_negative",
+        "asymmetric_gamma_positive": "gamma_positive",
+        "asymmetric_margin": "margin",
+    },
+}
+"""Settings that are for one label loss alone, and what ``models.losses`` calls them there."""
+
 
 class TrainingSettings(BaseSettings):
     """Everything that decides what a run gives."""
@@ -178,12 +188,37 @@ class TrainingSettings(BaseSettings):
         "are joined with a short text of the same language.",
     )
 
+    loss: Literal["cross_entropy", "focal", "asymmetric"] = Field(
+        default="cross_entropy",
+        description="Loss of the labels. cross_entropy: plain. focal (Lin et al. 2017): what is nearly right counts less. "
+        "asymmetric (Ridnik et al. 2021): that for absent labels, and below a margin they count nothing. Both are smaller than "
+        "cross_entropy, so the other losses weigh more beside them. The loss on the validation split is always cross_entropy.",
+    )
+    focal_gamma: float = Field(default=2, ge=0, description="Power of the focal loss; 0 is cross_entropy.")
+    asymmetric_gamma_negative: float = Field(default=4, ge=0, description="Power of the asymmetric loss for absent labels.")
+    asymmetric_gamma_positive: float = Field(default=0, ge=0, description="Power of the asymmetric loss for present labels.")
+    asymmetric_margin: float = Field(
+        default=0.05, ge=0, lt=1, description="An absent label whose probability is below it is nothing to the asymmetric loss."
+    )
+    label_smoothing: float = Field(
+        default=0,
+        ge=0,
+        lt=0.5,
+        description="How far the label loss draws its targets towards one half: 0.1 makes 0.05 and 0.95. In training alone.",
+    )
     max_label_weight: float = Field(default=3.0, ge=1, description="A rare label's positives weigh at most this much.")
     hard_negative_weight: float = Field(default=3.0, ge=1, description="Weight of a label that the text looks like and has not.")
     evidence_weight: float = Field(default=1.0, ge=0, description="Weight of the span loss; 0 leaves attention free.")
     document_type_weight: float = Field(default=0.3, ge=0, description="Weight of the document-type loss.")
     contrast_weight: float = Field(
         default=0.1, ge=0, description="Weight of the contrast loss between texts of one scenario whose labels differ."
+    )
+    consistency_weight: float = Field(
+        default=0,
+        ge=0,
+        description="Weight of the consistency loss (Liang et al. 2021, R-Drop): above 0 a step reads each text twice, rewritten "
+        "anew each time (augment_share), and both readings should find the same labels; the other losses are the mean over both. "
+        "A step takes about twice the time and memory. distil ignores it.",
     )
 
     epochs: float = Field(default=5, gt=0, description="Passes over the training split, at most.")
@@ -219,8 +254,9 @@ class TrainingSettings(BaseSettings):
 
     @property
     def unused(self) -> set[str]:
-        """Sections that a run with this method ignores."""
-        return {"search"} if self.method == "distil" else {"search", "distillation"}
+        """Settings that such a run ignores."""
+        of_other_losses = {name for loss, options in LOSS_OPTIONS.items() if loss != self.loss for name in options}
+        return {"search", "consistency_weight" if self.method == "distil" else "distillation", *of_other_losses}
 
     def changed(self, **values: Any) -> "TrainingSettings":
         """These settings with others among them, checked as those of a file are."""
@@ -265,7 +301,7 @@ HEADINGS = {
     "base": "The network",
     "encoder_lr": "Optimisation",
     "augment_share": "Augmentation",
-    "max_label_weight": "Weights in the loss",
+    "loss": "The loss",
     "epochs": "Budget",
     "seed": "Chance",
     "model_name": "Name",

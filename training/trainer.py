@@ -36,7 +36,7 @@ from training.errors import TrainingError
 from training.named_bundle import bundle_to_start_from
 from training.processes import backend, process_count
 from training.sampler import LikeLengthBatches
-from training.settings import TrainingSettings
+from training.settings import LOSS_OPTIONS, TrainingSettings
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +166,7 @@ def fine_tune(
         augment_share=settings.augment_share,
         mix_share=settings.mix_share,
         remix_share=settings.distillation.remix_share if lesson else 0,
+        twice=settings.consistency_weight > 0 and lesson is None,
         seed=settings.seed,
     )
     order = LikeLengthBatches(
@@ -273,10 +274,14 @@ def build_model(base: Path, taxonomy: Taxonomy, settings: TrainingSettings, mode
 
 def of_training(settings: TrainingSettings) -> dict[str, Any]:
     """What of a network's configuration matters in training alone."""
+    options = {name: getattr(settings, setting) for setting, name in LOSS_OPTIONS.get(settings.loss, {}).items()}
     return {
+        "label_loss": {"kind": settings.loss, **options} if settings.loss != "cross_entropy" else None,
+        "label_smoothing": settings.label_smoothing,
         "evidence_weight": settings.evidence_weight,
         "document_type_weight": settings.document_type_weight,
         "contrast_weight": settings.contrast_weight,
+        "consistency_weight": 0.0 if "consistency_weight" in settings.unused else settings.consistency_weight,
         "head_dropout": settings.dropout,
         "keys_to_ignore_at_inference": NOT_FOR_METRICS,
     }

@@ -1,19 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from models.network import (
-    FREE,
-    SignaalConfig,
-    SignaalModel,
-    add_lora,
-    contrast_loss,
-    evidence_loss,
-    freeze_embeddings,
-    merged,
-    new_model,
-)
+from models.losses import FREE
+from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, merged, new_model
 
 LABELS = ["a", "b", "c"]
 IDS = torch.tensor([[0, 100, 200, 300, 2], [0, 500, 2, 1, 1]])
@@ -40,40 +32,6 @@ def test_padding_changes_nothing(model: SignaalModel) -> None:
     torch.testing.assert_close(alone.evidence[0], beside.evidence[1, :3], atol=1e-5, rtol=1e-4)
 
 
-def test_evidence_loss_leaves_free_labels_and_padding_alone() -> None:
-    scores = torch.zeros(1, 4, 2, requires_grad=True)
-    targets = torch.tensor([[[1.0, FREE], [0.0, FREE], [0.0, FREE], [FREE, FREE]]])
-    evidence_loss(scores, targets, torch.tensor([[1.0, 1.0]]), torch.ones(1, 2)).backward()
-    assert scores.grad is not None
-    assert scores.grad[0, 0, 0] < 0 < scores.grad[0, 1, 0]
-    assert scores.grad[0, :, 1].abs().sum() == 0
-    assert scores.grad[0, 3].abs().sum() == 0
-
-
-def test_short_and_long_spans_pull_alike() -> None:
-    def loss(inside: int) -> float:
-        targets = torch.zeros(1, 40, 1)
-        targets[0, :inside] = 1.0
-        return float(evidence_loss(torch.full((1, 40, 1), -1.0), targets, torch.ones(1, 1), torch.ones(1, 1)))
-
-    assert loss(1) == pytest.approx(loss(20), rel=1e-5)
-
-
-def test_the_contrast_loss_parts_texts_of_one_scenario_where_their_labels_differ() -> None:
-    logits = torch.tensor([[1.0, 0.0], [0.5, 0.0], [0.0, 0.0], [9.0, 9.0]], requires_grad=True)
-    labels = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
-    loss = contrast_loss(logits, labels, torch.tensor([7, 7, 8, -1]))
-    assert loss.item() == pytest.approx(torch.nn.functional.softplus(torch.tensor(4.0 - 0.5)).item())
-    loss.backward()
-    assert logits.grad is not None
-    assert logits.grad[0, 0] < 0 < logits.grad[1, 0]
-    assert logits.grad[:, 1].abs().sum() == logits.grad[2:].abs().sum() == 0, "alike, of another scenario, or of none"
-
-
-def test_the_contrast_loss_of_a_batch_without_a_pair_is_nothing() -> None:
-    assert contrast_loss(torch.ones(2, 1), torch.tensor([[1.0], [0.0]]), torch.tensor([-1, -1])).item() == 0
-
-
 def test_training_moves_evidence_onto_the_span(model: SignaalModel) -> None:
     model = add_lora(model, rank=4, alpha=8, dropout=0.0).train()
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 5e-3)
@@ -88,6 +46,36 @@ def test_training_moves_evidence_onto_the_span(model: SignaalModel) -> None:
     out = model.eval()(IDS, MASK)
     assert out.evidence[0, 1:4, 0].argmax() == 1
     assert out.logits[0, 0] > 0 > out.logits[1, 0]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"label_loss": {"kind": "focal", "gamma": 3.0}}, {"label_loss": {"kind": "asymmetric"}}, {"label_smoothing": 0.2}],
+)
+def test_the_label_loss_is_the_configured_one_in_training_and_cross_entropy_in_evaluation(
+    model: SignaalModel, how: dict[str, Any]
+) -> None:
+    labels = torch.tensor([[1.0, 0, 0], [0, 0, 0.5]])
+
+    def losses() -> tuple[float, float]:
+        torch.manual_seed(1)
+        return model.train()(IDS, MASK, labels).loss.item(), model.eval()(IDS, MASK, labels).loss.item()
+
+    plain = losses()
+    model.config.update(how)
+    chosen = losses()
+    assert chosen[0] != pytest.approx(plain[0], rel=1e-3)
+    assert chosen[1] == plain[1]
+
+
+def test_two_readings_of_a_text_are_drawn_together_only_where_that_has_a_weight(model: SignaalModel) -> None:
+    labels, views = torch.zeros(2, 3), torch.tensor([0, 1])
+    assert model(IDS, MASK, labels, views=views).consistency_loss is None
+    model.config.update({"consistency_weight": 2.0})
+    assert model(IDS, MASK, labels).consistency_loss is None
+    out = model(IDS, MASK, labels, views=views)
+    assert out.consistency_loss > 0
+    assert out.loss.item() == pytest.approx((out.label_loss + 2 * out.consistency_loss).item())
 
 
 def test_lora_trains_little_and_merging_keeps_the_outputs(model: SignaalModel) -> None:

@@ -83,6 +83,20 @@ ELSEWHERE = {"file": "march.jsonl", "sha256": "eeee", "share": 0.5}
                 "the mean of those of A and B; what follows is true of each.",
             ],
         ),
+        (
+            {
+                "loss": "asymmetric",
+                "asymmetric_gamma_negative": 4.0,
+                "asymmetric_gamma_positive": 0,
+                "asymmetric_margin": 0.05,
+                "label_smoothing": 0.1,
+                "consistency_weight": 2.0,
+            },
+            [
+                ", asymmetric label loss (gamma negative 4, gamma positive 0, margin 0.05), label smoothing 0.1, "
+                "each text read twice (consistency loss, weight 2). "
+            ],
+        ),
         ({"data": None}, ["Trained on data that the bundle does not name. Calibrated on the 2 validation texts"]),
     ],
 )

@@ -68,6 +68,13 @@ def test_a_wrong_value_is_refused_with_its_line(file: Path) -> None:
     assert f"{file}:5: data.0.path is missing." in message
 
 
+def test_a_loss_that_there_is_not_is_refused_with_its_line(file: Path) -> None:
+    message = complaint(file, "loss: focl\nlabel_smoothing: 0.5\nconsistency_weight: -1\n")
+    assert f"{file}:1: loss: it should be 'cross_entropy', 'focal' or 'asymmetric'; it is 'focl'." in message
+    assert f"{file}:2: label_smoothing: it should be less than 0.5; it is 0.5." in message
+    assert f"{file}:3: consistency_weight: it should be greater than or equal to 0; it is -1." in message
+
+
 def test_distil_wants_a_teacher(file: Path) -> None:
     assert f"{file}:2: method: distil wants a teacher: set start_from" in complaint(file, "epochs: 1\nmethod: distil\n")
     file.write_text("method: distil\nstart_from: released\ndistillation: {remix_share: 0.2}\n")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.example import LabelledExample, Span
-from models.network import FREE
+from models.losses import FREE
 from models.taxonomy import packaged_taxonomy
 from models.windows import WindowMaker
 from training.dataset import TrainingTexts, WindowCollator, build_dataset, label_matrix

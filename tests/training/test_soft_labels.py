@@ -8,7 +8,8 @@ import torch
 from pydantic import ValidationError
 
 from models.example import LabelledExample, Span, read_examples, write_examples
-from models.network import FREE, SignaalConfig, new_model
+from models.losses import FREE
+from models.network import SignaalConfig, new_model
 from models.taxonomy import packaged_taxonomy
 from models.windows import WindowMaker
 from training.augmentation import rewrite

@@ -14,7 +14,8 @@ from rich.progress import Progress
 from torch import Tensor, nn
 from transformers import set_seed
 
-from models.network import SignaalConfig, SignaalModel, add_lora, evidence_loss, freeze_embeddings, new_model, use_fused_attention
+from models.losses import evidence_loss
+from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, new_model, use_fused_attention
 from training.benchmark.plan import Plan
 from training.benchmark.settings import BenchmarkSettings
 from training.benchmark.task import Task

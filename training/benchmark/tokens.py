@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from models.network import FREE
+from models.losses import FREE
 from models.windows import Window, WindowMaker
 from training.benchmark.records import BenchmarkExample
 from training.benchmark.task import Task

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.network import FREE
+from models.losses import FREE
 from models.windows import WindowMaker
 from training.benchmark.network_folder import window_maker
 from training.benchmark.records import BenchmarkExample
