@@ -55,8 +55,8 @@ corpus: $(VENV)/everything  ## check the authored corpus and count its labels
 data/corpus.jsonl: $(wildcard labeling/corpus/*) $(wildcard labeling/*.py) | $(VENV)/serving
 	$(BIN)/signaal-label corpus export $@
 
-train: $(VENV)/everything data/corpus.jsonl  ## fine-tune on the corpus (most of an hour on 2 cores), evaluate, register
-	$(BIN)/signaal-train run --data data/corpus.jsonl
+train: $(VENV)/everything data/corpus.jsonl  ## retrain the released model on the corpus (half an hour on 2 cores), evaluate, register
+	$(BIN)/signaal-train run training/retraining.yaml
 
 evaluate: $(VENV)/everything data/corpus.jsonl  ## report of the released model on the corpus' test split
 	$(BIN)/signaal-train evaluate released data/corpus.jsonl

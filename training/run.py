@@ -314,8 +314,8 @@ def score_with_progress(runner: GraphRunner, examples: list[LabelledExample], wh
     from rich.progress import track
 
     raw: list[RawScore] = []
-    for start in track(range(0, len(examples), 64), description=f"Scoring {what}", transient=True):
-        raw += runner.run([example.text for example in examples[start : start + 64]])
+    for start in track(range(0, len(examples), 256), description=f"Scoring {what}", transient=True):
+        raw += runner.run([example.text for example in examples[start : start + 256]])
     return raw
 
 

@@ -84,7 +84,7 @@ def test_when_a_thread_of_the_line_has_died_it_is_not_ready_wants_a_new_start_an
 
     monkeypatch.setattr(line._windows, "take", die)
     assert ask(client) == 200, "the thread is within the old one still"
-    (graph,) = [thread for thread in line._threads if thread.name == "signaal-graph"]
+    (graph,) = [thread for thread in line._threads if thread.name == "signaal-graph-0"]
     graph.join(10)
     assert not graph.is_alive()
     for answer in (client.get("/readyz"), client.post("/v1/score", json={"ads": [{"id": "a", "text": "An ad."}]})):

@@ -23,13 +23,7 @@ DEBT = TAXONOMY.label_ids.index("debt_or_fees")
 HIDDEN = TAXONOMY.label_ids.index("obfuscated_contact")
 OWED = "The bus costs 900, it comes off your pay."
 LONG = "Plain words about the farm and the weather. " * 50 + OWED
-LOSSES: dict[str, dict[str, Any]] = {
-    "cross_entropy": {},
-    "focal": {"loss": "focal"},
-    "asymmetric": {"loss": "asymmetric"},
-    "smoothed": {"label_smoothing": 0.2},
-    "consistent": {"consistency_weight": 1.0},
-}
+CONSISTENT = {"consistency_weight": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +107,12 @@ def test_a_number_that_one_reading_disguises_is_a_label_of_that_reading(maker: W
     assert pairs >= {(0.0, 0.0), (0.0, 1.0), (1.0, 0.0)}
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("how", [{"loss": "focal"}, {"loss": "asymmetric", "label_smoothing": 0.1}, CONSISTENT])
 def test_a_run_of_a_few_steps_learns_with_each(
-    name: str, data: TrainingData, model_settings: ModelSettings, tmp_path: Path
+    how: dict[str, Any], data: TrainingData, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     of_labels_alone = {"evidence_weight": 0, "contrast_weight": 0, "document_type_weight": 0}
-    model, curve = trained(data, tmp_path, model_settings, batch_size=4, **of_labels_alone, **LOSSES[name])
+    model, curve = trained(data, tmp_path, model_settings, batch_size=4, **of_labels_alone, **how)
     assert len(curve.losses) == 2, "after ten steps and after twenty"
     assert curve.losses[1] < curve.losses[0]
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
@@ -128,9 +122,9 @@ def test_the_loss_on_the_validation_split_is_the_same_whatever_training_aims_at(
     data: TrainingData, model_settings: ModelSettings, tmp_path: Path
 ) -> None:
     still = {"encoder_lr": 1e-12, "head_lr": 1e-12, "epochs": 1, "seed": 3}
-    found = {name: trained(data, tmp_path / name, model_settings, **still, **how)[1] for name, how in LOSSES.items()}
-    validation = [curve.validation[0] for curve in found.values()]
-    assert validation == pytest.approx([validation[0]] * len(LOSSES), rel=1e-6)
+    everything = {"loss": "focal", "label_smoothing": 0.2, **CONSISTENT}
+    (plain,), (other,) = (trained(data, tmp_path, model_settings, **still, **how)[1].validation for how in ({}, everything))
+    assert plain == pytest.approx(other, rel=1e-6)
 
 
 def test_a_student_has_the_chosen_label_loss_but_reads_no_text_twice() -> None:
