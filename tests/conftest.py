@@ -82,20 +82,25 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSet
     report = Path(facts["report"])
     figures = json.loads((report.parent / "report.json").read_text(encoding="utf-8"))
     bundle = open_bundle(Path(facts["bundle"]))
-    result = RunResult(bundle, report, figures["figures"], figures["baselines"], facts["version"])
     made, folder = bundle.folder.parents[1], tmp_path_factory.mktemp("small-run")
+    result = RunResult(bundle, report, figures["figures"], figures["baselines"], facts["version"], _training(made))
     shutil.copyfile(made / "mlflow.db", folder / "mlflow.db")
     return SmallRun(result, made / "data" / "corpus.jsonl", folder, _with_store(model_settings, folder))
 
 
 def _make(folder: Path, model_settings: ModelSettings) -> RunResult:
-    data = folder / "data" / "corpus.jsonl"
+    training = _training(folder)
+    (data,) = (source.path for source in training.data)
     data.parent.mkdir()
     write_small_data(data, texts=600, held_out=180)
-    training = TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return run(training, _with_store(model_settings, folder))
+
+
+def _training(folder: Path) -> TrainingSettings:
+    data = folder / "data" / "corpus.jsonl"
+    return TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")
 
 
 def _with_store(model_settings: ModelSettings, folder: Path) -> ModelSettings:

@@ -77,7 +77,7 @@ class Comparison:
         return {
             "a": _model_facts(self.a, self.data),
             "b": _model_facts(self.b, self.data),
-            "data": {"name": self.data.path.name, "digest": self.data.digest, "test_texts": len(self.data.examples)},
+            "data": {"name": self.data.name, "digest": self.data.digest, "test_texts": len(self.data.examples)},
             **{name: _plain(value) for name, value in plain.items()},
             "speed": asdict(self.speed),
         }

@@ -23,6 +23,8 @@ from training.comparison_report import write_comparison
 from training.errors import TrainingError
 from training.gates import Gates, Verdict, judge
 from training.measurement import Contender, open_contender, read_test_texts
+from training.named_bundle import open_named
+from training.settings import DataSource
 from training.tracking import BUNDLE_DIGEST_TAG, EXPERIMENT, log_figures, register
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Promotion:
 
 def compare_models(a: Contender, b: Contender, data: Path, output: Path, settings: ModelSettings) -> tuple[Comparison, Path]:
     """Compare, write the report to a folder, and log both to MLflow."""
-    texts = read_test_texts(data, a.bundle.taxonomy)
+    texts = read_test_texts([DataSource(path=data)], a.bundle.taxonomy)
     with _mlflow_run(f"compare {a.bundle.manifest.version} {b.bundle.manifest.version}", settings):
         comparison = compare(a, b, texts, settings)
         return comparison, _report(comparison, output, [])
@@ -86,7 +88,7 @@ def promote(
         report, verdicts, not_judged = None, [], ""
         try:
             champion = open_contender(place_of_champion(now, settings), settings, settings.precision)
-            texts = read_test_texts(data, candidate.bundle.taxonomy)
+            texts = read_test_texts([DataSource(path=data)], candidate.bundle.taxonomy)
             comparison = compare(champion, candidate, texts, settings, pairs)
             verdicts = judge(comparison, gates)
             report = _report(comparison, output, verdicts)
@@ -125,7 +127,7 @@ def registered_version(bundle: Bundle, settings: ModelSettings) -> str | None:
 
 def _digest_of_champion(now: str, settings: ModelSettings) -> str | None:
     try:
-        return bundle_at(place_of_champion(now, settings), settings).digest
+        return open_named(place_of_champion(now, settings), settings).digest
     except ModelError as error:
         log.warning("The champion, %s, cannot be opened: %s", now, error)
         return None
