@@ -34,12 +34,11 @@ CHUNKS_A_SAVE = 10
 
 @dataclass(frozen=True)
 class Contender:
-    """A model that takes part: a bundle, and its scorer in one precision."""
+    """A model that takes part: a bundle, in one precision."""
 
     place: str
     """``released``, a folder, or ``models:/NAME/VERSION``."""
     bundle: Bundle
-    scorer: Scorer
     precision: Precision
     graph: Path
 
@@ -54,7 +53,19 @@ class Contender:
         return frozenset(lang for lang, entry in languages.items() if not entry.get("zero_shot"))
 
 
-def open_contender(name: str, settings: ModelSettings, precision: Precision) -> Contender:
+@dataclass(frozen=True)
+class OpenContender(Contender):
+    """One that can be asked: its graph is in memory, half a gigabyte, for as long as somebody holds it."""
+
+    scorer: Scorer
+
+    @property
+    def closed(self) -> Contender:
+        """What there is to tell of it afterwards."""
+        return Contender(self.place, self.bundle, self.precision, self.graph)
+
+
+def open_contender(name: str, settings: ModelSettings, precision: Precision) -> OpenContender:
     """Open a model; ``name`` as in ``place_of``.
 
     Raises:
@@ -63,8 +74,8 @@ def open_contender(name: str, settings: ModelSettings, precision: Precision) -> 
     place = place_of(name, settings)
     settings = settings.model_copy(update={"precision": precision})
     bundle = open_named(place, settings)
-    scorer = Scorer.of_bundle(bundle, settings)
-    return Contender(place, bundle, scorer, precision, graph_path(bundle.weights_digest, settings.cache_dir, precision))
+    graph = graph_path(bundle.weights_digest, settings.cache_dir, precision)
+    return OpenContender(place, bundle, precision, graph, Scorer.of_bundle(bundle, settings))
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class Measured:
     outcomes: list[Outcome]
 
 
-def measure(contender: Contender, data: TestTexts, pairs: Sequence[Pair], cache_dir: Path) -> Measured:
+def measure(contender: OpenContender, data: TestTexts, pairs: Sequence[Pair], cache_dir: Path) -> Measured:
     """Score the texts, their rewritings and the pairs (minutes, with a progress bar; what was scored before is taken from the
     cache), and decide."""
     runner = CachedRunner(contender.scorer.runner, scores_path(contender.bundle.weights_digest, cache_dir, contender.precision))

@@ -1,7 +1,9 @@
 """A comparison's figures are those of an evaluation, and its report can be read anywhere."""
 
+import gc
 import json
 import re
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +39,7 @@ def comparison(workshop: Workshop, released_at: Compared) -> Comparison:
 
 
 def test_its_figures_are_those_of_an_evaluation(comparison: Comparison, model_settings: ModelSettings, pairs: list[Pair]) -> None:
-    plain = comparison.a.scorer
+    plain = open_contender("released", model_settings, "fp32").scorer
     runner = CachedRunner(plain.runner, scores_path(comparison.a.bundle.weights_digest, model_settings.cache_dir, "fp32"))
     scorer = Scorer(runner, plain.taxonomy, plain.calibration, plain.identity)
     examples = comparison.data.examples
@@ -108,6 +110,18 @@ def test_int8_and_fp32_of_one_bundle_can_be_compared(small_run: SmallRun, data: 
     assert facts["b"]["graph_bytes"] < facts["a"]["graph_bytes"] / 3
     assert 0 < abs(comparison.figures["mean_average_precision"].difference or 0.0) < 0.1
     assert "One bundle in two precisions" in write_comparison(tmp_path, facts).read_text()
+
+
+def test_a_comparison_does_not_keep_its_models_in_memory(
+    workshop: Workshop, model_settings: ModelSettings, data: Path, pairs: list[Pair]
+) -> None:
+    a, b = (open_contender(str(workshop.make(name).folder), model_settings, "fp32") for name in ("first", "second"))
+    in_memory = [weakref.ref(contender.scorer.runner) for contender in (a, b)]
+    comparison = compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), model_settings, pairs)
+    del a, b
+    gc.collect()
+    assert [one() for one in in_memory] == [None, None]
+    assert comparison.to_json()["a"]["version"] == "first"
 
 
 def test_places_can_be_written_in_several_ways(small_run: SmallRun, tmp_path: Path) -> None:
