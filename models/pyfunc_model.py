@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 from mlflow.models import set_model
@@ -22,10 +23,17 @@ from models.settings import ModelSettings
 
 
 class SignaalPyfunc(PythonModel):
-    """Loads the bundle among its artifacts and scores with the same ``Scorer`` as the service."""
+    """Loads the bundle among its artifacts and scores with the same ``Scorer`` as the service.
+
+    MLflow keeps the last instance in a global for good, so the scorer, which is half a gigabyte, lives with the context: whoever
+    lets the loaded model go lets both go.
+    """
+
+    def __init__(self) -> None:
+        self._scorers: WeakKeyDictionary[PythonModelContext, Scorer] = WeakKeyDictionary()
 
     def load_context(self, context: PythonModelContext) -> None:
-        self._scorer = Scorer.of_bundle(open_bundle(Path(context.artifacts[BUNDLE_ARTIFACT])), ModelSettings())
+        self._scorers[context] = Scorer.of_bundle(open_bundle(Path(context.artifacts[BUNDLE_ARTIFACT])), ModelSettings())
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -33,7 +41,7 @@ class SignaalPyfunc(PythonModel):
         languages: Sequence[str | None] | None = None
         if "language" in model_input.columns:
             languages = [value if isinstance(value, str) and value else None for value in model_input["language"]]
-        scores = self._scorer.score(list(model_input["text"]), languages)
+        scores = self._scorers[context].score(list(model_input["text"]), languages)
         return pd.DataFrame([flat_row(score) for score in scores], index=model_input.index)
 
 

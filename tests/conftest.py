@@ -1,5 +1,7 @@
 """Shared parts, all real: the base encoder, a small network trained for a few steps, its bundle, its MLflow store."""
 
+import ctypes
+import gc
 import hashlib
 import json
 import os
@@ -48,6 +50,16 @@ def _feedback_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _memory_is_given_back() -> Iterator[None]:
+    """What a module's models took, after all its own fixtures have gone: a tokenizer leaves its 200 MB with glibc, which would
+    keep them, and after training and export much more."""
+    yield
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
+
+
 @pytest.fixture(scope="session")
 def model_settings() -> ModelSettings:
     """The user's own cache, so that the base encoder is fetched once per machine."""
@@ -82,20 +94,25 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, model_settings: ModelSet
     report = Path(facts["report"])
     figures = json.loads((report.parent / "report.json").read_text(encoding="utf-8"))
     bundle = open_bundle(Path(facts["bundle"]))
-    result = RunResult(bundle, report, figures["figures"], figures["baselines"], facts["version"])
     made, folder = bundle.folder.parents[1], tmp_path_factory.mktemp("small-run")
+    result = RunResult(bundle, report, figures["figures"], figures["baselines"], facts["version"], _training(made))
     shutil.copyfile(made / "mlflow.db", folder / "mlflow.db")
     return SmallRun(result, made / "data" / "corpus.jsonl", folder, _with_store(model_settings, folder))
 
 
 def _make(folder: Path, model_settings: ModelSettings) -> RunResult:
-    data = folder / "data" / "corpus.jsonl"
+    training = _training(folder)
+    (data,) = (source.path for source in training.data)
     data.parent.mkdir()
     write_small_data(data, texts=600, held_out=180)
-    training = TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return run(training, _with_store(model_settings, folder))
+
+
+def _training(folder: Path) -> TrainingSettings:
+    data = folder / "data" / "corpus.jsonl"
+    return TrainingSettings(data=data, output=folder / "runs", layers=2, max_steps=STEPS, version="small")
 
 
 def _with_store(model_settings: ModelSettings, folder: Path) -> ModelSettings:

@@ -78,20 +78,20 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
     values[last] = value
 
 
-def explained(problem: ErrorDetails, kind: type[BaseModel]) -> str:
-    """What is wrong in settings of a class, for a person."""
+def explained(problem: ErrorDetails, kind: type[BaseModel], called: str = "setting") -> str:
+    """What is wrong in settings of a class, or in other fields that a person writes, and calls something else."""
     loc = problem["loc"]
     name = ".".join(map(str, loc))
     if problem["type"] == "extra_forbidden":
         known = _known_at(loc[:-1], kind)
         near = difflib.get_close_matches(str(loc[-1]), known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}."
-        return f"there is no setting {name!r}. {hint}"
+        return f"there is no {called} {name!r}. {hint}"
     if problem["type"] == "missing":
         return f"{name} is missing."
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     given = problem["input"]
-    return f"{name}: {message}{f'; it is {given!r}' if isinstance(given, str | int | float) else ''}."
+    return f"{f'{name}: ' if name else ''}{message}{f'; it is {given!r}' if isinstance(given, str | int | float) else ''}."
 
 
 def _known_at(where: Where, model: type[BaseModel]) -> list[str]:

@@ -28,6 +28,7 @@ from training.curve.cli import curve
 from training.distillation.cli import distil
 from training.drift.cli import drift
 from training.errors import TrainingError
+from training.fetched import fetched_once
 from training.noise.cli import noise
 from training.promotion_cli import add_commands
 from training.run_cli import A_MODEL, described, options_given, print_result
@@ -107,7 +108,8 @@ def main() -> None:
     for chatty in ("alembic", "mlflow", "httpx", "onnxscript", "onnx_ir"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
-        app()
+        with fetched_once():
+            app()
     except Exception as error:
         with contextlib.suppress(OSError, SystemExit):  # stderr may be what is broken
             _say(error)

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from models.settings import ModelSettings
 from training.checks.indicator_check import Pair, load_pairs
 from training.errors import TrainingError
-from training.measurement import Contender, Measured, TestTexts, measure
+from training.measurement import Contender, Measured, OpenContender, TestTexts, measure
 from training.provenance import started_from, unseen_by
 from training.resampling import Array, Difference, Resampling, difference, mean_over, ratio
 from training.speed import Speed, measure_speed
@@ -77,7 +77,7 @@ class Comparison:
         return {
             "a": _model_facts(self.a, self.data),
             "b": _model_facts(self.b, self.data),
-            "data": {"name": self.data.path.name, "digest": self.data.digest, "test_texts": len(self.data.examples)},
+            "data": {"name": self.data.name, "digest": self.data.digest, "test_texts": len(self.data.examples)},
             **{name: _plain(value) for name, value in plain.items()},
             "speed": asdict(self.speed),
         }
@@ -106,7 +106,7 @@ def _model_facts(contender: Contender, data: TestTexts) -> dict[str, Any]:
 
 
 def compare(
-    a: Contender, b: Contender, data: TestTexts, settings: ModelSettings, pairs: Sequence[Pair] | None = None
+    a: OpenContender, b: OpenContender, data: TestTexts, settings: ModelSettings, pairs: Sequence[Pair] | None = None
 ) -> Comparison:
     """Measure both and hold them against one another; ``pairs`` are those of IndicatorCheck when None.
 
@@ -122,8 +122,8 @@ def compare(
     draws_a, draws_b = (_figures(measured, texts, zero_shot) for measured in (of_a, of_b))
     labels = a.bundle.taxonomy.label_ids
     return Comparison(
-        a,
-        b,
+        a.closed,
+        b.closed,
         data,
         len(set(data.groups)),
         {name: difference(draws_a[name], draws_b[name], higher_is_better=better) for name, (_, better) in FIGURES.items()},

@@ -2,7 +2,6 @@
 IndicatorCheck, text by text, so that two models can be held against one another on the same texts.
 """
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +10,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.base import sha256_of
 from models.bundle import Bundle
 from models.example import LabelledExample, read_examples
 from models.onnx_graph import Precision, graph_path
-from models.registry import bundle_at
 from models.runtime import Scorer
 from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from training.checks.indicator_check import Outcome, Pair, run_pairs
+from training.data import DataFile, digest_of
 from training.errors import TrainingError
 from training.evaluation import Array, Predictions, evidence_counts, predict
-from training.named_bundle import place_of
+from training.named_bundle import open_named, place_of
 from training.robustness import RewritingDecisions, decide_rewritten, disguised, identity_swapped
 from training.score_cache import CachedRunner, scores_path
+from training.settings import DataSource
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,11 @@ CHUNKS_A_SAVE = 10
 
 @dataclass(frozen=True)
 class Contender:
-    """A model that takes part: a bundle, and its scorer in one precision."""
+    """A model that takes part: a bundle, in one precision."""
 
     place: str
     """``released``, a folder, or ``models:/NAME/VERSION``."""
     bundle: Bundle
-    scorer: Scorer
     precision: Precision
     graph: Path
 
@@ -53,7 +53,19 @@ class Contender:
         return frozenset(lang for lang, entry in languages.items() if not entry.get("zero_shot"))
 
 
-def open_contender(name: str, settings: ModelSettings, precision: Precision) -> Contender:
+@dataclass(frozen=True)
+class OpenContender(Contender):
+    """One that can be asked: its graph is in memory, half a gigabyte, for as long as somebody holds it."""
+
+    scorer: Scorer
+
+    @property
+    def closed(self) -> Contender:
+        """What there is to tell of it afterwards."""
+        return Contender(self.place, self.bundle, self.precision, self.graph)
+
+
+def open_contender(name: str, settings: ModelSettings, precision: Precision) -> OpenContender:
     """Open a model; ``name`` as in ``place_of``.
 
     Raises:
@@ -61,20 +73,21 @@ def open_contender(name: str, settings: ModelSettings, precision: Precision) -> 
     """
     place = place_of(name, settings)
     settings = settings.model_copy(update={"precision": precision})
-    bundle = bundle_at(place, settings)
-    scorer = Scorer.of_bundle(bundle, settings)
-    return Contender(place, bundle, scorer, precision, graph_path(bundle.weights_digest, settings.cache_dir, precision))
+    bundle = open_named(place, settings)
+    graph = graph_path(bundle.weights_digest, settings.cache_dir, precision)
+    return OpenContender(place, bundle, precision, graph, Scorer.of_bundle(bundle, settings))
 
 
 @dataclass(frozen=True)
 class TestTexts:
-    """The test split of a labelled-examples file."""
+    """The test split of labelled-examples files."""
 
     __test__ = False  # pytest: not a test
 
-    path: Path
+    name: str
+    """Of the files."""
     digest: str
-    """SHA-256 of the file."""
+    """As ``TrainingData.digest``: a bundle that was made from these files has the same."""
     examples: list[LabelledExample]
 
     @property
@@ -83,24 +96,31 @@ class TestTexts:
         return [example.scenario or f"#{i}" for i, example in enumerate(self.examples)]
 
 
-def read_test_texts(path: Path, taxonomy: Taxonomy) -> TestTexts:
-    """The texts of the split ``test``.
+def read_test_texts(sources: Sequence[DataSource], taxonomy: Taxonomy) -> TestTexts:
+    """The texts of the split ``test``, of all files together. A file's share is of its training texts alone.
 
     Raises:
-        ExampleError: the file is missing, or a line breaks the schema.
-        TrainingError: it has no test text, or one with a label that the taxonomy lacks.
+        ExampleError: a file is missing, or a line breaks the schema.
+        TrainingError: there is no test text, or one with a label that the taxonomy lacks.
     """
-    examples = [example for example in read_examples(path) if example.split == "test"]
-    if not examples:
-        raise TrainingError(f"{path} has no example with the split 'test': models are compared on texts that no training saw.")
-    for number, example in enumerate(examples, start=1):
-        unknown = sorted(set(example.labels) - set(taxonomy.label_ids))
-        if unknown:
-            raise TrainingError(
-                f"{path}: test example {example.id or number} has labels that taxonomy {taxonomy.version} lacks: "
-                f"{', '.join(unknown)}."
-            )
-    return TestTexts(path, hashlib.sha256(path.read_bytes()).hexdigest(), examples)
+    texts: list[LabelledExample] = []
+    for source in sources:
+        examples = [example for example in read_examples(source.path) if example.split == "test"]
+        for number, example in enumerate(examples, start=1):
+            unknown = sorted(set(example.labels) - set(taxonomy.label_ids))
+            if unknown:
+                raise TrainingError(
+                    f"{source.path}: test example {example.id or number} has labels that taxonomy {taxonomy.version} lacks: "
+                    f"{', '.join(unknown)}."
+                )
+        texts += examples
+    if not texts:
+        raise TrainingError(
+            f"{', '.join(str(source.path) for source in sources)} has no example with the split 'test': models are compared on "
+            "texts that no training saw."
+        )
+    files = [DataFile(source.path, sha256_of(source.path), source.share) for source in sources]
+    return TestTexts(", ".join(file.path.name for file in files), digest_of(files), texts)
 
 
 @dataclass(frozen=True)
@@ -116,7 +136,7 @@ class Measured:
     outcomes: list[Outcome]
 
 
-def measure(contender: Contender, data: TestTexts, pairs: Sequence[Pair], cache_dir: Path) -> Measured:
+def measure(contender: OpenContender, data: TestTexts, pairs: Sequence[Pair], cache_dir: Path) -> Measured:
     """Score the texts, their rewritings and the pairs (minutes, with a progress bar; what was scored before is taken from the
     cache), and decide."""
     runner = CachedRunner(contender.scorer.runner, scores_path(contender.bundle.weights_digest, cache_dir, contender.precision))

@@ -1,13 +1,12 @@
 """A bundle by the name that a person gives it: what every command understands."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from models.bundle import Bundle
 from models.registry import CHAMPION, RELEASED_NAME, bundle_at, where
 from models.settings import ModelSettings
+from training.fetched import fetched, fetched_once
 from training.settings import TrainingSettings
 
 
@@ -27,12 +26,15 @@ def place_of(name: str, settings: ModelSettings) -> str:
 
 
 def open_named(name: str, settings: ModelSettings) -> Bundle:
-    """Open a bundle; ``name`` as in ``place_of``.
+    """Open a bundle; ``name`` as in ``place_of``. One from the registry is fetched as ``training.fetched`` says.
 
     Raises:
         ModelError: it is not there or is broken.
     """
-    return bundle_at(place_of(name, settings), settings)
+    place = place_of(name, settings)
+    if not place.startswith("models:/"):
+        return bundle_at(place, settings)
+    return fetched(settings.mlflow_tracking_uri, place, lambda folder: bundle_at(place, settings, folder))
 
 
 def pinned(settings: TrainingSettings, model_settings: ModelSettings) -> TrainingSettings:
@@ -44,7 +46,7 @@ def pinned(settings: TrainingSettings, model_settings: ModelSettings) -> Trainin
 
 @contextmanager
 def bundle_to_start_from(settings: TrainingSettings, model_settings: ModelSettings) -> Iterator[Bundle | None]:
-    """The bundle ``start_from``; what was fetched from the registry for it is deleted again.
+    """The bundle ``start_from``; what was fetched from the registry for it is deleted again (``training.fetched``).
 
     Raises:
         ModelError: it is not there or is broken.
@@ -52,5 +54,5 @@ def bundle_to_start_from(settings: TrainingSettings, model_settings: ModelSettin
     if settings.start_from is None:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="signaal-") as scratch:
-        yield bundle_at(place_of(settings.start_from, model_settings), model_settings, Path(scratch))
+    with fetched_once():
+        yield open_named(settings.start_from, model_settings)

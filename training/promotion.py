@@ -22,7 +22,9 @@ from training.comparison import Comparison, compare
 from training.comparison_report import write_comparison
 from training.errors import TrainingError
 from training.gates import Gates, Verdict, judge
-from training.measurement import Contender, open_contender, read_test_texts
+from training.measurement import Contender, OpenContender, open_contender, read_test_texts
+from training.named_bundle import open_named
+from training.settings import DataSource
 from training.tracking import BUNDLE_DIGEST_TAG, EXPERIMENT, log_figures, register
 
 log = logging.getLogger(__name__)
@@ -45,9 +47,11 @@ class Promotion:
         return [f"{v.gate}{f' {v.what}' if v.what else ''}: {v.refusal}" for v in self.verdicts if v.refusal]
 
 
-def compare_models(a: Contender, b: Contender, data: Path, output: Path, settings: ModelSettings) -> tuple[Comparison, Path]:
+def compare_models(
+    a: OpenContender, b: OpenContender, data: Path, output: Path, settings: ModelSettings
+) -> tuple[Comparison, Path]:
     """Compare, write the report to a folder, and log both to MLflow."""
-    texts = read_test_texts(data, a.bundle.taxonomy)
+    texts = read_test_texts([DataSource(path=data)], a.bundle.taxonomy)
     with _mlflow_run(f"compare {a.bundle.manifest.version} {b.bundle.manifest.version}", settings):
         comparison = compare(a, b, texts, settings)
         return comparison, _report(comparison, output, [])
@@ -86,7 +90,7 @@ def promote(
         report, verdicts, not_judged = None, [], ""
         try:
             champion = open_contender(place_of_champion(now, settings), settings, settings.precision)
-            texts = read_test_texts(data, candidate.bundle.taxonomy)
+            texts = read_test_texts([DataSource(path=data)], candidate.bundle.taxonomy)
             comparison = compare(champion, candidate, texts, settings, pairs)
             verdicts = judge(comparison, gates)
             report = _report(comparison, output, verdicts)
@@ -94,7 +98,7 @@ def promote(
             if not force_reason:
                 raise
             not_judged = str(error)
-        refused = Promotion(candidate, verdicts, not_judged, report, None)
+        refused = Promotion(candidate.closed, verdicts, not_judged, report, None)
         shut = refused.refusals or ([f"not judged: {not_judged}"] if not_judged else [])
         mlflow.set_tags({"gates": "shut" if shut else "open", "force_reason": force_reason})
         if shut and not force_reason:
@@ -106,7 +110,7 @@ def promote(
         _tag_version(version, judged, settings)
         move = move_champion(version, kind, force_reason, settings, instead_of=now)
         _tag_version(version, {"promoted_at": move.at, "promoted_by": move.who}, settings)
-        return Promotion(candidate, verdicts, not_judged, report, move)
+        return Promotion(candidate.closed, verdicts, not_judged, report, move)
 
 
 def registered_version(bundle: Bundle, settings: ModelSettings) -> str | None:
@@ -125,13 +129,13 @@ def registered_version(bundle: Bundle, settings: ModelSettings) -> str | None:
 
 def _digest_of_champion(now: str, settings: ModelSettings) -> str | None:
     try:
-        return bundle_at(place_of_champion(now, settings), settings).digest
+        return open_named(place_of_champion(now, settings), settings).digest
     except ModelError as error:
         log.warning("The champion, %s, cannot be opened: %s", now, error)
         return None
 
 
-def _register(candidate: Contender, settings: ModelSettings) -> str:
+def _register(candidate: OpenContender, settings: ModelSettings) -> str:
     log_figures(candidate.bundle.metrics, {})
     return register(candidate.bundle, candidate.scorer, settings)
 

@@ -46,6 +46,7 @@ from training.dataset import document_type_indices, label_matrix
 from training.errors import TrainingError
 from training.evaluation import Predictions, choose_evidence_threshold, figures, predict
 from training.faithfulness import faithfulness
+from training.fetched import fetched_once
 from training.fitting import fit
 from training.named_bundle import pinned
 from training.plots import draw_all
@@ -82,8 +83,11 @@ class RunResult(_Measured):
     """What a run gave."""
 
     registered_version: str
+    settings: TrainingSettings
+    """As it ran: an alias in ``start_from`` is the version that it had when the run began."""
 
 
+@fetched_once()
 def run(
     settings: TrainingSettings, model_settings: ModelSettings, *, resume: str | None = None, nested: bool = False
 ) -> RunResult | None:
@@ -102,7 +106,7 @@ def run(
         TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
         BaseEncoderError: the base encoder cannot be had.
     """
-    settings = pinned(settings, model_settings)
+    settings = from_first(pinned(settings, model_settings))
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     if not is_first_process():
@@ -174,14 +178,15 @@ def finish(
     """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
     return registered(
         evaluated(folder, base, data, taxonomy, settings, model_settings, run_id=run_id, bundle_format=bundle_format),
+        settings,
         model_settings,
     )
 
 
-def registered(what: Evaluated, model_settings: ModelSettings) -> RunResult:
+def registered(what: Evaluated, settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:
     """Register a bundle; the MLflow run that made it is active."""
     version = register(what.bundle, what.scorer, model_settings)
-    return RunResult(what.bundle, what.report, what.figures, what.baselines, version)
+    return RunResult(what.bundle, what.report, what.figures, what.baselines, version, settings)
 
 
 def evaluated(

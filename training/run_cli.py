@@ -121,7 +121,7 @@ def start(settings: TrainingSettings, resume: str | None = None) -> None:
         from training.distillation.distil import hold_against_teacher
         from training.promotion_cli import print_comparison
 
-        beside = hold_against_teacher(result, settings, model_settings)
+        beside = hold_against_teacher(result, model_settings)
         print_comparison(beside.comparison, beside.report)
         alias = settings.distillation.alias
         console.print(

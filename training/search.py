@@ -31,6 +31,7 @@ from training.checkpoints import PASSING, passing_checkpoints
 from training.configuration import configuration_text
 from training.data import TrainingData, load_sources
 from training.errors import TrainingError
+from training.fetched import fetched_once
 from training.named_bundle import pinned
 from training.processes import process_count
 from training.settings import Dimension, TrainingSettings
@@ -56,6 +57,7 @@ class SearchResult:
     plots: list[Path]
 
 
+@fetched_once()
 def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: str = "default") -> SearchResult:
     """Search ``settings.search.space`` for the best validation score (mean average precision) until the time is over.
 

@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from models.settings import ModelSettings
 from training.checkpoints import RunFolder
+from training.fetched import fetched_once
 from training.named_bundle import pinned
 from training.processes import from_first, is_first_process
 from training.run import run
@@ -38,6 +39,7 @@ class SeedFigure:
         return stdev(self.values) if len(self.values) > 1 else 0.0
 
 
+@fetched_once()
 def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resume: str | None = None) -> list[SeedFigure]:
     """A whole run with each of ``settings.seeds``, nested in one MLflow run that gets mean and spread of every test figure.
 
@@ -50,7 +52,7 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
     Returns:
         The figures, by name; none in a process that only helped to train.
     """
-    settings = pinned(settings, model_settings)
+    settings = from_first(pinned(settings, model_settings))
     if not is_first_process():
         for seed, inner in from_first(list[tuple[int, str | None]]()):
             run(_with_seed(settings, seed), model_settings, resume=inner)

@@ -116,21 +116,21 @@ def _record(number: int, line: bytes) -> FeedbackRecord | Problem:
 def _store(session: Session, records: list[tuple[int, FeedbackRecord]], now: datetime, report: FeedbackReport) -> None:
     keys = [(record.outbox, record.seq) for _, record in records]
     key_of = tuple_(Feedback.outbox, Feedback.seq)
-    read = set(session.execute(select(Feedback.outbox, Feedback.seq).where(key_of.in_(keys))).tuples())
+    read = {(one.outbox, one.seq): one for one in session.scalars(select(Feedback).where(key_of.in_(keys)))}
     _store_texts(session, [one for one, key in zip(records, keys, strict=True) if key not in read], now, report)
     texts = dict(
         session.execute(select(Ad.id, Ad.text).where(Ad.id.in_({r.item.id for _, r in records if r.item}))).tuples().all()
     )
-    for _, record in records:
-        session.flush()  # a file may hold a record twice
-        stored = session.get(Feedback, (record.outbox, record.seq))
+    for (_, record), key in zip(records, keys, strict=True):
+        stored = read.get(key)
         if record.item is None:
             if stored is not None and stored.ad_id:
                 _erase(session, stored, now, report)
         elif stored is not None:
             report.known += 1
         else:
-            session.add(_row(record, record.item, texts.get(record.item.id)))
+            read[key] = _row(record, record.item, texts.get(record.item.id))  # a file may hold a record twice
+            session.add(read[key])
             report.new += 1
 
 

@@ -84,11 +84,20 @@ class QualityCache:
                 self._kept = kept
         except Exception as error:
             # Its message may hold what a reviewer wrote. The next visit tries again.
-            log.error("The figures of the dashboard failed with %s.", type(error).__qualname__)
+            why = error.why if isinstance(error, _ProcessError) else type(error).__qualname__
+            log.error("The figures of the dashboard failed with %s.", why)
         finally:
             with self._lock:
                 self._running = None
             finished.set()
+
+
+class _ProcessError(Exception):
+    """``why`` is the name of the error there, without its message."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 def _figures(database: Database) -> tuple[State, Quality]:
@@ -100,7 +109,8 @@ def _figures_of_a_process(database: Database) -> tuple[State, Quality]:
     """The same, computed by a process that ends with it; when this one is killed, that one still ends.
 
     Raises:
-        EOFError: the process failed.
+        _ProcessError: it could not count.
+        EOFError: it was killed.
     """
     # Not forked: this process has threads, and a lock that one of them holds would never be free in the child.
     context = get_context("spawn")
@@ -111,21 +121,26 @@ def _figures_of_a_process(database: Database) -> tuple[State, Quality]:
         process.start()
         its_end.close()
         try:
-            found: tuple[State, Quality] = answer.recv()
+            found: tuple[State, Quality] | str = answer.recv()
         finally:
             process.join()
+    if isinstance(found, str):
+        raise _ProcessError(found)
     return found
 
 
 def _send_figures(address: str, answer: Connection) -> None:
+    """The figures, or the name of the error that was in their way."""
     os.nice(10)  # who reads ads comes first
-    database = Database(address, up_to_date=True)
     try:
-        answer.send(_figures(database))
+        database = Database(address, up_to_date=True)
+        try:
+            found: tuple[State, Quality] | str = _figures(database)
+        finally:
+            database.close()
     except Exception as error:
-        raise SystemExit(f"The figures of the dashboard failed with {type(error).__qualname__}.") from None  # and with no text
-    finally:
-        database.close()
+        found = type(error).__qualname__
+    answer.send(found)
 
 
 def _state(session: Session) -> State:

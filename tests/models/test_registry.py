@@ -1,3 +1,4 @@
+import gc
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from models.bundle import RELEASED
 from models.errors import BundleError, RegistryError
 from models.registry import bundle_at, open_scorer, promote, where
+from models.runtime import GraphRunner
 from models.settings import ModelSettings
 from tests.conftest import SmallRun
 
@@ -81,3 +83,17 @@ def test_the_registered_pyfunc_scores_like_the_scorer(small_run: SmallRun, monke
             assert row[label] == pytest.approx(found.probability, abs=1e-6)
             assert row[f"{label}_status"] == found.status
     assert {column.name for column in model.metadata.signature.outputs} == set(table.columns)
+
+
+def test_a_pyfunc_that_is_let_go_leaves_no_graph_in_memory(small_run: SmallRun) -> None:
+    def graphs() -> int:
+        gc.collect()
+        return sum(isinstance(found, GraphRunner) for found in gc.get_objects())
+
+    mlflow.set_tracking_uri(small_run.settings.mlflow_tracking_uri)
+    before = graphs()
+    model = mlflow.pyfunc.load_model(f"models:/signaal/{small_run.result.registered_version}")
+    assert len(model.predict(pd.DataFrame({"text": ["Cat lost near the station."]}))) == 1
+    assert graphs() == before + 1
+    del model
+    assert graphs() == before

@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+
+from tests.waiting import until
 
 
 def killed_when(reached: Callable[[Path], Path | None], config: Path, folder: Path, environment: dict[str, str]) -> Path:
@@ -15,11 +16,17 @@ def killed_when(reached: Callable[[Path], Path | None], config: Path, folder: Pa
     here = {**os.environ, **environment, "PYTHONPATH": str(Path.cwd())}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=here, cwd=folder, stderr=log)
-    deadline = time.monotonic() + 1200
-    while (found := reached(folder)) is None:
+    found: list[Path] = []
+
+    def there() -> list[Path]:
         assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < deadline, "nothing in twenty minutes"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+        if file := reached(folder):
+            found.append(file)
+        return found
+
+    try:
+        until(there, 1200, "the file at which the run is killed")
+    finally:
+        process.kill()
     assert process.wait() == -signal.SIGKILL
-    return found
+    return found[0]

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from models.registry import open_scorer, promote, where
 from models.settings import ModelSettings
 from tests.postgresql import postgresql_programs, postgresql_server
 from tests.training.small_data import write_small_data
+from tests.waiting import until
 from training.run import run
 from training.settings import TrainingSettings
 
@@ -65,23 +65,20 @@ def server(s3: str, tmp_path: Path) -> Iterator[str]:
             process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
         try:
             address = f"http://127.0.0.1:{port}"
-            _wait_for(f"{address}/health", process, tmp_path / "server.log")
+            until(lambda: _answers(f"{address}/health", process, tmp_path / "server.log"), 300, "an answer of the MLflow server")
             yield address
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # asked kindly, it waits for connections that clients keep
             process.wait(30)
 
 
-def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 300
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+def _answers(address: str, process: "subprocess.Popen[bytes]", log: Path) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        assert process.poll() is None, log.read_text()
+        return False
 
 
 def test_a_run_logs_and_registers_there_and_serving_finds_it(

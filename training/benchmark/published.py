@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from training.checked_settings import explained
 from training.errors import TrainingError
 
 SIDE_FILE = ".published.json"
@@ -46,8 +47,5 @@ def read_published(given: Path | None, data: Path) -> Published | None:
     except OSError as error:
         raise TrainingError(f"Cannot read the published figures {path}: {error.strerror}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise TrainingError(
-            f'{path}: {where + ": " if where else ""}{first["msg"]}. Write {{"source": "who, where", "macro_f1": 0.931}}.'
-        ) from error
+        wrong = " ".join(explained(problem, Published, "figure") for problem in error.errors())
+        raise TrainingError(f'{path}: {wrong} Write {{"source": "who, where", "macro_f1": 0.931}}.') from error

@@ -43,9 +43,11 @@ def distil(
     from models.network import SignaalConfig
     from models.settings import ModelSettings
     from training.distillation.lesson import student_shape
-    from training.named_bundle import open_named
+    from training.named_bundle import open_named, place_of
 
     of_student = {"intermediate_size": intermediate_size, "attention_heads": attention_heads, "alias": alias}
+    model_settings = ModelSettings()
+    teacher = place_of(teacher, model_settings)  # once: the alias may move before the run begins
     given = {
         **parse_changes(changes or []),
         **options_given({name: value for name, value in locals().items() if name != "config"}),
@@ -53,7 +55,7 @@ def distil(
         "method": "distil",
         "start_from": teacher,
     }
-    bundle = open_named(teacher, ModelSettings())
+    bundle = open_named(teacher, model_settings)
     settings = load_settings(config, given, OWN_DEFAULTS).changed(base=bundle.manifest.base.name)
     student_shape(cast(SignaalConfig, SignaalConfig.from_json_file(bundle.folder / "config.json")), settings)  # refused early
     start(settings)

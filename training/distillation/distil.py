@@ -11,7 +11,6 @@ from training.comparison import Comparison, compare
 from training.comparison_report import write_comparison
 from training.measurement import open_contender, read_test_texts
 from training.run import RunResult
-from training.settings import TrainingSettings
 from training.tracking import start_run
 
 
@@ -24,18 +23,19 @@ class BesideTeacher:
     report: Path
 
 
-def hold_against_teacher(result: RunResult, settings: TrainingSettings, model_settings: ModelSettings) -> BesideTeacher:
-    """Measure both on the test texts of the run's first file, and give the registered student its alias only then: what cannot
-    be compared is not put where a server finds it.
+def hold_against_teacher(result: RunResult, model_settings: ModelSettings) -> BesideTeacher:
+    """Measure both on the run's test texts, and give the registered student its alias only then: what cannot be compared is not
+    put where a server finds it.
 
     Raises:
-        TrainingError, ExampleError: the file has no test texts.
+        TrainingError, ExampleError: the files have no test texts any more.
         ModelError: the teacher cannot be opened any more.
     """
+    settings = result.settings
     with start_run(settings, model_settings, run_id=result.bundle.manifest.run_id):
         places = (str(settings.start_from), str(result.bundle.folder))
         teacher, student = (open_contender(place, model_settings, model_settings.precision) for place in places)
-        texts = read_test_texts(settings.data[0].path, teacher.scorer.taxonomy)
+        texts = read_test_texts(settings.data, teacher.scorer.taxonomy)
         comparison = compare(teacher, student, texts, model_settings)
         report = write_comparison(result.report.parent / "beside-teacher", comparison.to_json())
         mlflow.log_artifacts(str(report.parent), "beside-teacher")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from labeling.errors import IntakeError
 from labeling.intake.feedback import FeedbackReport, import_feedback
@@ -105,6 +105,32 @@ def erase(database: Database) -> None:
 def purge_all(database: Database) -> None:
     set_project(database, retention_days=1)
     assert purge(database, None, NOW + timedelta(days=1)) == ["a1"]
+
+
+def test_known_records_are_asked_for_once_however_many_there_are(sqlite_database: Database, tmp_path: Path) -> None:
+    def statements(*lines: bytes) -> int:
+        asked: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            asked.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            take_in(sqlite_database, tmp_path, *lines)
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return len(asked)
+
+    many = [line(seq, {**WITHOUT_TEXT, "id": f"ad-{seq}"}) for seq in range(1, 21)]
+    assert statements(*many) == statements(line(21, WITHOUT_TEXT)), "of new ones"
+    assert statements(*many) == statements(*many[:1]), "of known ones"
+
+
+def test_a_record_that_is_said_and_erased_in_one_export_is_erased(database: Database, tmp_path: Path) -> None:
+    report = take_in(database, tmp_path, line(1, WITH_TEXT), line(1, None), line(1, None), line(1, WITH_TEXT))
+    assert (report.new, report.known, report.erased) == (1, 1, 1)
+    assert [(one.ad_id, one.labels) for one in stored(database)] == [("", {})]
+    assert ads(database) == {}
 
 
 @pytest.mark.parametrize("forget", [erase, purge_all])

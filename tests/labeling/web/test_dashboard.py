@@ -3,9 +3,11 @@ from multiprocessing import active_children
 from xml.etree import ElementTree
 
 import pytest
+from sqlalchemy import update
 
 from labeling.accounts.roles import Role
 from labeling.store.database import Database
+from labeling.store.tables import StoredAnnotation
 from labeling.web import plots, quality
 from labeling.web.access import utc_now
 from labeling.web.figures import Habit, coverage, habits_of, opinions, people, progress
@@ -100,6 +102,24 @@ def test_a_counting_process_that_dies_is_logged_and_the_next_visit_starts_anothe
     active_children()[0].kill()
     until(lambda: "The figures of the dashboard failed" in caplog.text)
     until(lambda: cache.get(patience=0)[1])
+
+
+def test_counting_that_fails_in_a_process_is_logged_once_by_the_name_of_its_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    add_ads(site.database, 1)
+    read_all(site, "ana", present_on_even=True)
+    with site.database.write() as session:
+        session.execute(update(StoredAnnotation).values(spans=[{"note": "what ana wrote"}]))
+    monkeypatch.setattr(quality, "FEW", 1)
+    assert QualityCache(site.database).get(patience=0) == (None, False)
+    until(lambda: "The figures of the dashboard failed" in caplog.text)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "The figures of the dashboard failed with ValidationError."
+    ]
+    assert "ana wrote" not in caplog.text
+    assert not active_children()
+    assert capfd.readouterr().err == "", "the process itself says nothing"
 
 
 def test_an_empty_room_has_a_dashboard_too(site: Site) -> None:

@@ -168,10 +168,10 @@ def test_published_figures_stand_below_ours_with_their_source(single: BenchmarkR
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"source": "x", "accuracy": 93.4}, "accuracy: Input should be less than or equal to 1"),
-        ({"accuracy": 0.9}, "source: Field required"),
-        ({"source": "x"}, "give at least one of accuracy"),
-        ({"source": "x", "f1": 0.9}, "f1: Extra inputs"),
+        ({"source": "x", "accuracy": 93.4}, "accuracy: it should be less than or equal to 1; it is 93.4."),
+        ({"accuracy": 0.9}, "source is missing."),
+        ({"source": "x"}, ": give at least one of accuracy"),
+        ({"source": "x", "f_macro": 0.9}, "there is no figure 'f_macro'. Did you mean 'macro_f1'?"),
     ],
 )
 def test_published_figures_that_cannot_be_are_refused_before_anything_is_trained(

@@ -5,26 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
-from models.base import sha256_of
-from models.bundle import Bundle, open_bundle
-from models.example import read_examples, write_examples
+from models.bundle import BaseReference, Bundle, open_bundle
+from models.example import SPLITS, read_examples, write_examples
 from models.registry import bundle_at, where
 from models.runtime import Scorer
 from models.taxonomy import packaged_taxonomy
 from models.weights import load_weights
 from tests.conftest import SmallRun
 from tests.training.test_run import call
-from training.comparison import Comparison, compare
+from training.comparison import Comparison
 from training.data import load_data
 from training.distillation import distil as distilling
 from training.distillation.distil import BesideTeacher
-from training.distillation.settings import DistillationSettings
 from training.errors import TrainingError
+from training.fitting import fit
 from training.provenance import read_how
-from training.run import RunResult, run
+from training.run import RunResult
 from training.settings import TrainingSettings
 from training.trainer import fine_tune
 
@@ -34,46 +34,65 @@ class Distilled:
     run: RunResult
     beside: BesideTeacher
     alias_when_compared: str | None
+    fetched: list[str]
+    """Places that were asked of the registry, one a download."""
+
+
+ALIAS = "teaches"
+OWN = "--set encoder_lr=2e-4 --set head_lr=3e-4 --set epochs=2 --layers 1 --intermediate-size 512 --version tiny"
 
 
 @pytest.fixture(scope="module")
 def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Distilled:
     folder = tmp_path_factory.mktemp("distilled")
     examples = list(read_examples(small_run.data))
-    some = [e for split in ("train", "validation", "test") for e in [e for e in examples if e.split == split][:40]]
-    write_examples(some, folder / "data.jsonl")
-    settings = TrainingSettings(
-        data=folder / "data.jsonl",
-        output=folder / "runs",
-        method="distil",
-        start_from=str(small_run.result.bundle.folder),
-        layers=1,
-        epochs=2,
-        encoder_lr=2e-4,
-        head_lr=3e-4,
-        version="tiny",
-        distillation=DistillationSettings(intermediate_size=512),
-    )
-    aliases = []
+    for name, places in (("data", slice(40)), ("more", slice(40, 50))):
+        some = [e for split in SPLITS for e in [e for e in examples if e.split == split][places]]
+        write_examples(some, folder / f"{name}.jsonl")
+    (folder / "wide.yaml").write_text("data: [data.jsonl, {path: more.jsonl, share: 2}]\n")
+    store = small_run.settings.mlflow_tracking_uri
+    client = MlflowClient(store, store)
+    client.set_registered_model_alias("signaal", ALIAS, small_run.result.registered_version)
+    aliases, fetched, held = [], [], []
+    compare, download, hold = distilling.compare, mlflow.artifacts.download_artifacts, distilling.hold_against_teacher
 
-    def noted(*arguments: Any) -> Comparison:
+    def training_begins(*arguments: Any) -> BaseReference:
+        other = client.create_model_version("signaal", source=client.get_model_version("signaal", "1").source or "")
+        client.set_registered_model_alias("signaal", ALIAS, other.version)
+        return fit(*arguments)
+
+    def compared(*arguments: Any) -> Comparison:
         aliases.append(where(small_run.settings, "student"))
         return compare(*arguments)
 
+    def downloaded(*, artifact_uri: str, **rest: Any) -> str:
+        fetched.append(artifact_uri)
+        return download(artifact_uri=artifact_uri, **rest)
+
+    def held_against_teacher(result: RunResult, *arguments: Any) -> BesideTeacher:
+        held.append((result, hold(result, *arguments)))
+        return held[0][1]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(distilling, "compare", noted)
-        result = run(settings, small_run.settings)
-        assert result is not None
-        beside = distilling.hold_against_teacher(result, settings, small_run.settings)
-    return Distilled(result, beside, *aliases)
+        patch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", store)
+        patch.setenv("SIGNAAL_CACHE_DIR", str(small_run.settings.cache_dir))
+        patch.setattr("training.run.fit", training_begins)
+        patch.setattr(distilling, "compare", compared)
+        patch.setattr(distilling, "hold_against_teacher", held_against_teacher)
+        patch.setattr("mlflow.artifacts.download_artifacts", downloaded)
+        assert (
+            call(patch, "distil", f"models:/signaal@{ALIAS}", "--config", "wide.yaml", "--output", f"{folder}/runs", *OWN.split())
+            == 0
+        )
+    (alias,) = aliases
+    return Distilled(*held[0], alias, fetched)
 
 
 def test_the_student_is_a_sealed_bundle_with_the_teachers_outputs(distilled: Distilled, small_run: SmallRun) -> None:
     bundle = open_bundle(distilled.run.bundle.folder)
     assert bundle.manifest.base.layers == 1
     assert bundle.manifest.base.tokenizer_sha256 == small_run.result.bundle.manifest.base.tokenizer_sha256
-    assert bundle.manifest.data_digest == sha256_of(Path(bundle.folder.parents[1] / "data.jsonl"))
     (score,) = Scorer.of_bundle(bundle, small_run.settings).score(["Plukkers gezocht: de bus kost 900, dat gaat van je loon af."])
     assert set(score.indicators) == set(small_run.result.bundle.taxonomy.indicator_ids)
 
@@ -132,6 +151,31 @@ def test_it_is_held_against_its_teacher(distilled: Distilled) -> None:
     assert [contender.bundle.manifest.base.layers for contender in (comparison.a, comparison.b)] == [2, 1]
     assert comparison.speed.b_texts_per_second > 0
     assert "debt_or_fees" in distilled.beside.report.read_text(encoding="utf-8")
+
+
+def test_an_alias_that_moves_while_it_learns_changes_neither_its_teacher_nor_what_it_is_held_against(
+    distilled: Distilled, small_run: SmallRun
+) -> None:
+    assert where(small_run.settings, ALIAS) not in (None, "models:/signaal/1"), "it has moved"
+    trained = json.loads((distilled.run.bundle.folder / "training.json").read_text(encoding="utf-8"))
+    assert trained["started_from"] == begun_with(small_run.result.bundle)
+    assert distilled.beside.comparison.a.place == "models:/signaal/1"
+    assert distilled.run.settings.start_from == "models:/signaal/1"
+
+
+def test_its_teacher_is_fetched_once_and_not_kept(distilled: Distilled) -> None:
+    assert distilled.fetched == ["models:/signaal/1"]
+    assert not distilled.beside.comparison.a.bundle.folder.exists()
+
+
+def test_it_is_held_against_its_teacher_on_the_test_texts_of_every_file(distilled: Distilled) -> None:
+    data = distilled.beside.comparison.data
+    assert data.name == "data.jsonl, more.jsonl"
+    folder = distilled.run.bundle.folder.parents[1]
+    test = [e.text for file in ("data", "more") for e in read_examples(folder / f"{file}.jsonl") if e.split == "test"]
+    assert [example.text for example in data.examples] == test
+    assert len(test) == 50
+    assert data.digest == distilled.run.bundle.manifest.data_digest, "the report can say what the student saw of them"
 
 
 def test_it_learns_from_its_teacher_in_training_and_is_judged_by_the_labels(distilled: Distilled, small_run: SmallRun) -> None:

@@ -22,6 +22,7 @@ from training.checks.indicator_check import Pair, load_pairs
 from training.comparison import Comparison, compare
 from training.measurement import open_contender, read_test_texts
 from training.robustness import identity_swapped
+from training.settings import DataSource
 
 BROKEN_LABEL = "document_or_earnings_control"
 
@@ -116,6 +117,6 @@ def released_at(model_settings: ModelSettings, data: Path, pairs: list[Pair]) ->
 
     def compared(other: Path | str) -> Comparison:
         b = open_contender(str(other), model_settings, "fp32")
-        return compare(a, b, read_test_texts(data, a.bundle.taxonomy), model_settings, pairs)
+        return compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), model_settings, pairs)
 
     return compared

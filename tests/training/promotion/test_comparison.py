@@ -1,7 +1,9 @@
 """A comparison's figures are those of an evaluation, and its report can be read anywhere."""
 
+import gc
 import json
 import re
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +28,7 @@ from training.measurement import open_contender, read_test_texts
 from training.named_bundle import place_of
 from training.robustness import robustness
 from training.score_cache import CachedRunner, scores_path
+from training.settings import DataSource
 
 Compared = Callable[[Path | str], Comparison]
 
@@ -36,7 +39,7 @@ def comparison(workshop: Workshop, released_at: Compared) -> Comparison:
 
 
 def test_its_figures_are_those_of_an_evaluation(comparison: Comparison, model_settings: ModelSettings, pairs: list[Pair]) -> None:
-    plain = comparison.a.scorer
+    plain = open_contender("released", model_settings, "fp32").scorer
     runner = CachedRunner(plain.runner, scores_path(comparison.a.bundle.weights_digest, model_settings.cache_dir, "fp32"))
     scorer = Scorer(runner, plain.taxonomy, plain.calibration, plain.identity)
     examples = comparison.data.examples
@@ -101,12 +104,24 @@ def test_the_report_stands_by_itself(comparison: Comparison, tmp_path: Path) -> 
 def test_int8_and_fp32_of_one_bundle_can_be_compared(small_run: SmallRun, data: Path, pairs: list[Pair], tmp_path: Path) -> None:
     folder = str(small_run.result.bundle.folder)
     a, b = open_contender(folder, small_run.settings, "fp32"), open_contender(folder, small_run.settings, "int8")
-    comparison = compare(a, b, read_test_texts(data, a.bundle.taxonomy), small_run.settings, pairs)
+    comparison = compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), small_run.settings, pairs)
     facts = comparison.to_json()
     assert (facts["a"]["precision"], facts["b"]["precision"]) == ("fp32", "int8")
     assert facts["b"]["graph_bytes"] < facts["a"]["graph_bytes"] / 3
     assert 0 < abs(comparison.figures["mean_average_precision"].difference or 0.0) < 0.1
     assert "One bundle in two precisions" in write_comparison(tmp_path, facts).read_text()
+
+
+def test_a_comparison_does_not_keep_its_models_in_memory(
+    workshop: Workshop, model_settings: ModelSettings, data: Path, pairs: list[Pair]
+) -> None:
+    a, b = (open_contender(str(workshop.make(name).folder), model_settings, "fp32") for name in ("first", "second"))
+    in_memory = [weakref.ref(contender.scorer.runner) for contender in (a, b)]
+    comparison = compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), model_settings, pairs)
+    del a, b
+    gc.collect()
+    assert [one() for one in in_memory] == [None, None]
+    assert comparison.to_json()["a"]["version"] == "first"
 
 
 def test_places_can_be_written_in_several_ways(small_run: SmallRun, tmp_path: Path) -> None:
@@ -125,10 +140,10 @@ def test_without_test_texts_or_with_unknown_labels_nothing_is_compared(tmp_path:
     path = tmp_path / "data.jsonl"
     write_examples([LabelledExample(text="x", labels=[], split="train")], path)
     with pytest.raises(TrainingError, match="no example with the split 'test'"):
-        read_test_texts(path, taxonomy)
+        read_test_texts([DataSource(path=path)], taxonomy)
     write_examples([LabelledExample(id="a1", text="x", labels=["no_such_label"], split="test")], path)
     with pytest.raises(TrainingError, match=r"a1 has labels that taxonomy 1\.0 lacks: no_such_label"):
-        read_test_texts(path, taxonomy)
+        read_test_texts([DataSource(path=path)], taxonomy)
 
 
 def test_models_with_other_labels_are_not_compared(
@@ -140,4 +155,4 @@ def test_models_with_other_labels_are_not_compared(
     other = open_contender(str(workshop.make("fewer").folder), model_settings, "fp32")
     other.bundle.__dict__["taxonomy"] = fewer
     with pytest.raises(TrainingError, match="different labels"):
-        compare(a, other, read_test_texts(data, taxonomy), model_settings, [])
+        compare(a, other, read_test_texts([DataSource(path=data)], taxonomy), model_settings, [])

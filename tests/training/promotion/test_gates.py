@@ -16,6 +16,7 @@ from training.errors import TrainingError
 from training.gates import PACKAGED_GATES, Gates, Verdict, judge, load_gates
 from training.measurement import open_contender, read_test_texts
 from training.resampling import Difference
+from training.settings import DataSource
 
 GATES = load_gates()
 Compared = Callable[[Path | str], Comparison]
@@ -69,7 +70,7 @@ def test_a_model_that_reads_nationality_is_refused_whatever_else_it_can(workshop
 def test_a_slow_model_is_refused(small_run: SmallRun, model_settings: ModelSettings, data: Path, pairs: list[Pair]) -> None:
     """Twelve layers where the champion has two: better in nearly everything, and too slow."""
     a, b = (open_contender(str(name), model_settings, "fp32") for name in (small_run.result.bundle.folder, "released"))
-    comparison = compare(a, b, read_test_texts(data, a.bundle.taxonomy), model_settings, pairs)
+    comparison = compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), model_settings, pairs)
     (verdict,) = [v for v in judge(comparison, GATES) if v.gate == "latency_ratio"]
     assert verdict.refusal
     assert "times the champion's" in verdict.refusal

@@ -21,6 +21,7 @@ from training.checks.indicator_check import load_pairs
 from training.comparison import compare
 from training.gates import judge
 from training.measurement import open_contender, read_test_texts
+from training.settings import DataSource
 
 LANGUAGE = "bg"
 PUSH = 12.0
@@ -72,7 +73,7 @@ def test_a_model_that_lost_a_language_is_refused_for_that_language(
     write_examples([e for e in test if e.lang == LANGUAGE][::2] + [e for e in test if e.lang not in (LANGUAGE, "uk")][::10], data)
     broken = workshop.make("no-bulgarian", edit=lambda folder: silence_language(folder, own_graphs))
     a, b = (open_contender(str(name), own_graphs, "fp32") for name in ("released", broken.folder))
-    comparison = compare(a, b, read_test_texts(data, a.bundle.taxonomy), own_graphs, load_pairs()[::20])
+    comparison = compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), own_graphs, load_pairs()[::20])
     assert shut(comparison)["language_f1"] == [LANGUAGE]
     (verdict,) = [v for v in judge(comparison, GATES) if (v.gate, v.what) == ("language_f1", LANGUAGE)]
     assert verdict.b is not None
