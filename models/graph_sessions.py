@@ -71,7 +71,7 @@ class GraphSessions:
 
     def __init__(self, graph: Path, *, precision: Precision, threads: int = 0, device: Device = "cpu") -> None:
         self.on_gpu = False
-        threads = threads or _cores()
+        threads = threads or usable_cores()
         if CUDA in providers(device, precision, onnxruntime.get_available_providers()):
             wide = _session(graph, threads, [CUDA, CPU])
             self.on_gpu = wide.get_providers()[0] == CUDA
@@ -153,6 +153,12 @@ def _open(file: Path, options: Any, wanted: list[str]) -> Any:
         raise BundleError(f"The graph {file} cannot be loaded: {error} Delete it; it is built again.") from error
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """How many cores this process may use: those it is kept to, or fewer where its container has a limit (Linux control groups,
+    version 2; ``quota`` holds microseconds and the period they are for)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        allowed, period = quota.read_text().split()
+        return max(1, min(cores, int(allowed) // int(period)))
+    except (OSError, ValueError):  # no such file, or no limit ("max")
+        return cores

@@ -34,7 +34,11 @@ class ModelSettings(BaseSettings):
         description="Numbers of the ONNX graph. int8 is smaller and 1.4 to 1.7 times as fast, and costs 2 points of macro-F1; "
         "the released calibration is fitted on fp32.",
     )
-    threads: int = Field(default=0, ge=0, description="Threads of one scorer; 0 leaves the choice to ONNX Runtime (all cores).")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Threads of one scorer, and batches it runs side by side; 0 for as many as there are cores to use.",
+    )
     cpus: str = Field(
         default="",
         pattern=r"^(\d+(-\d+)?(,\d+(-\d+)?)*)?$",

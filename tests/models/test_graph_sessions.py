@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import BundleError
-from models.graph_sessions import GraphSessions, mapped, providers
+from models.graph_sessions import GraphSessions, mapped, providers, usable_cores
 from models.onnx_graph import OUTPUTS, Precision, cached_graph
 from tests.conftest import SmallRun
 
@@ -60,7 +60,20 @@ def test_a_batch_that_is_alone_has_all_threads_and_another_beside_it_has_one(gra
 
 def test_as_many_callers_as_threads_are_welcome(graph: Path) -> None:
     assert GraphSessions(graph, precision="fp32", threads=3).callers == 3
-    assert GraphSessions(graph, precision="fp32").callers == len(os.sched_getaffinity(0))
+    assert GraphSessions(graph, precision="fp32").callers == usable_cores()
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"), [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("", 8), (None, 8)]
+)
+def test_a_container_with_a_limit_has_as_many_cores_as_it_allows(
+    limit: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    quota = tmp_path / "cpu.max"
+    if limit is not None:
+        quota.write_text(f"{limit}\n")
+    assert usable_cores(quota) == cores
 
 
 def test_after_a_batch_that_fails_the_next_is_alone_again(graph: Path) -> None:
