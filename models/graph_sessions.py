@@ -11,6 +11,7 @@ Threads without work sleep instead of spinning. Spinning is 1 to 2 ms faster for
 as fast where anything else wants the cores: the requests themselves, a caller on the same machine, another container.
 """
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -73,45 +74,56 @@ class GraphSessions:
         self.on_gpu = False
         threads = threads or usable_cores()
         if CUDA in providers(device, precision, onnxruntime.get_available_providers()):
-            wide = _session(graph, threads, [CUDA, CPU])
-            self.on_gpu = wide.get_providers()[0] == CUDA
+            self._wide = self._narrow = _session(graph, threads, [CUDA, CPU])
+            self.on_gpu = self._wide.get_providers()[0] == CUDA
             if not self.on_gpu:  # its libraries are missing, or no GPU is there: onnxruntime goes to the CPU by itself
                 if device == "cuda":
                     raise BundleError("SIGNAAL_DEVICE is cuda, but onnxruntime-gpu cannot use a GPU here; its log says why.")
                 log.warning("onnxruntime-gpu cannot use a GPU here; the graph runs on the CPU.")
+        if not self.on_gpu:
+            self._wide, self._narrow = _on_cpu(graph, threads)
         self.callers = 1 if self.on_gpu else threads
         """How many batches at a time make the most of the device."""
-        if not self.on_gpu:
-            file = mapped(graph)
-            wide = _session(file, threads, [CPU])
-            self._narrow = _session(file, 1, [CPU]) if self.callers > 1 else wide
-        else:
-            self._narrow = wide
-        self._wide = wide
+        self._turns = threading.BoundedSemaphore(self.callers)
         self._running = 0
         self._lock = threading.Lock()
 
     def run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Outputs:
         """One batch: ``ids`` and ``mask`` [batch, tokens] to logits [batch, labels], evidence [batch, tokens, labels] and
-        document-type logits [batch, document types]."""
-        with self._lock:
-            session = self._narrow if self._running else self._wide
-            self._running += 1
-        try:
-            return cast(Outputs, tuple(session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask})))
-        finally:
+        document-type logits [batch, document types]. Waits while as many run as there should be."""
+        with self._turns:
             with self._lock:
-                self._running -= 1
+                session = self._narrow if self._running else self._wide
+                self._running += 1
+            try:
+                return cast(Outputs, tuple(session.run(OUTPUTS, {"input_ids": ids, "attention_mask": mask})))
+            finally:
+                with self._lock:
+                    self._running -= 1
 
 
-def mapped(graph: Path) -> Path:
-    """The graph in a file whose weights can be used where they lie, beside it; made the first time, in about a second.
-    Where nothing can be written, the graph itself.
+def _on_cpu(graph: Path, threads: int) -> tuple[Any, Any]:
+    """The wide session and the narrow one: of the mapped file, or, where there is none, one session that is both, because each
+    would have weights of its own."""
+    if file := mapped(graph):
+        try:
+            wide = _session(file, threads, [CPU])
+            return wide, _session(file, 1, [CPU]) if threads > 1 else wide
+        except BundleError as error:
+            log.warning("%s cannot be used, and goes; the scorer takes more memory. %s", file, error)
+            with contextlib.suppress(OSError):
+                file.unlink()
+    wide = _session(graph, threads, [CPU])
+    return wide, wide
 
-    Raises:
-        BundleError: the graph cannot be loaded.
+
+def mapped(graph: Path) -> Path | None:
+    """The graph in a file whose weights can be used where they lie, beside it; made the first time, in about a second. None where
+    that cannot be: a folder that is only for reading, a full disk.
+
+    Its name has the version of ONNX Runtime: what one version writes another need not read.
     """
-    path = graph.with_suffix(".ort")
+    path = graph.with_suffix(f".{onnxruntime.__version__}.ort")
     if path.is_file() and path.stat().st_mtime >= graph.stat().st_mtime:
         return path
     try:
@@ -122,11 +134,13 @@ def mapped(graph: Path) -> Path:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.optimized_model_filepath = str(made)
             options.add_session_config_entry("session.save_model_format", "ORT")
-            _open(graph, options, [CPU])
+            onnxruntime.InferenceSession(str(graph), options, providers=[CPU])
+            with made.open("rb+") as file:  # a name must not be there before what it names
+                os.fsync(file.fileno())
             made.replace(path)
-    except OSError as error:
-        log.warning("%s cannot be written (%s); the scorer will take more memory.", path, error.strerror)
-        return graph
+    except Exception as error:  # onnxruntime raises its own kinds, none public; what is wrong with the graph itself is said later
+        log.warning("%s cannot be made (%s); the scorer takes more memory.", path, error)
+        return None
     return path
 
 
@@ -155,10 +169,21 @@ def _open(file: Path, options: Any, wanted: list[str]) -> Any:
 
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """How many cores this process may use: those it is kept to, or fewer where its container has a limit (Linux control groups,
-    version 2; ``quota`` holds microseconds and the period they are for)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    version 2; ``quota`` holds microseconds and the period they are for). Two threads of one core count once."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len({_siblings(number) for number in os.sched_getaffinity(0)})
+    else:
+        cores = os.cpu_count() or 1
     try:
         allowed, period = quota.read_text().split()
         return max(1, min(cores, int(allowed) // int(period)))
     except (OSError, ValueError):  # no such file, or no limit ("max")
         return cores
+
+
+def _siblings(number: int) -> str:
+    """The processors that share a core with this one, as Linux names them."""
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list").read_text()
+    except OSError:
+        return str(number)

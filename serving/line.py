@@ -13,12 +13,14 @@ import queue
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from serving.batching import Job, Row, WindowQueue
 from serving.errors import LineFullError, LineStoppedError, NotReadyError
 from serving.line_observer import LineObserver
+from serving.speed import Speed
 
 if TYPE_CHECKING:
     from models.runtime import Scorer
@@ -29,8 +31,6 @@ log = logging.getLogger("signaal.serve")
 PROBE_TEXT = "Kitchen help wanted, 16 hours a week, contract by collective agreement. Apply at the restaurant."
 TOKENS_PER_CHARACTER = 0.3
 """For what is not read yet; about what the corpus has."""
-NEWS = 0.2
-"""How much the last batch counts in the estimate of speed."""
 
 
 class ScoringLine:
@@ -58,7 +58,6 @@ class ScoringLine:
         self.scorer = scorer
         self.observer = observer or LineObserver(scorer)
         self.max_ads, self.max_seconds, self.stuck_seconds = max_ads, max_seconds, stuck_seconds
-        self._tokens_per_second = _measured_speed(scorer)
         self._unread: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._windows = WindowQueue(scorer.runner.token_budget)
         self._complete: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -68,8 +67,8 @@ class ScoringLine:
         self.failed_batches = 0
         """How many batches of one window have failed since one worked; a larger one that fails is tried a window at a time."""
         self._lock = threading.Lock()
-        self._graphs_running = 0
         self._graph_threads = scorer.runner.callers
+        self._speed = Speed(_measured_speed(scorer))
         graphs = [(f"graph-{number}", self._run) for number in range(self._graph_threads)]
         # Daemons: Ctrl-C must be able to end the process.
         self._threads = [
@@ -140,7 +139,7 @@ class ScoringLine:
     def expected_wait(self) -> float:
         """Seconds until all that waits now is through the graph, as far as can be told."""
         tokens = self._windows.tokens + self._unread_characters * TOKENS_PER_CHARACTER
-        return tokens / self._tokens_per_second
+        return tokens / self._speed.tokens_per_second
 
     def stop(self, patience: float = 10) -> None:
         """Answer what waits, take nothing more, and end the threads; returns when they have ended, or after so many seconds."""
@@ -174,7 +173,7 @@ class ScoringLine:
         maker = self.scorer.runner.window_maker
         while (job := self._unread.get()) is not None:
             if not job.answer.done():
-                with self._busy(), _errors_go_to(job):
+                with self._busy(), self._errors_go_to(job):
                     job.windows = maker.windows(job.texts)
                     job.read = time.monotonic()
                     self._windows.put(job)
@@ -183,25 +182,27 @@ class ScoringLine:
         self._windows.close()
 
     def _run(self) -> None:
-        while not self._windows.is_over:
-            rows, late = self._windows.take()
-            for job in late:
-                _fail(job, LineFullError("The turn did not come in the time allowed.", _seconds(self.expected_wait)))
-            if not rows:
-                continue
+        try:
+            while not self._windows.is_over:
+                rows, late = self._windows.take()
+                for job in late:
+                    self._fail(job, LineFullError("The turn did not come in the time allowed.", _seconds(self.expected_wait)))
+                if rows:
+                    self._score(rows)
+        finally:
             with self._lock:
-                self._graphs_running += 1
-                side_by_side = self._graphs_running
-            began = time.perf_counter()
-            self._forward(rows)
-            speed = side_by_side * sum(map(len, rows)) / (time.perf_counter() - began)
-            with self._lock:
-                self._graphs_running -= 1
-                self._tokens_per_second += NEWS * (speed - self._tokens_per_second)
-        with self._lock:
-            self._graph_threads -= 1
-            if not self._graph_threads:  # the last one out
-                self._complete.put(None)
+                self._graph_threads -= 1
+                if not self._graph_threads:  # the last one out
+                    self._complete.put(None)
+
+    def _score(self, rows: list[Row]) -> None:
+        try:
+            with self._speed.of(sum(map(len, rows))):
+                self._forward(rows)
+        except Exception as error:  # nobody foresaw it: the thread ends, and nobody must wait for it
+            for row in rows:
+                self._fail_all(row, error)
+            raise
 
     def _forward(self, rows: list[Row]) -> None:
         began = time.perf_counter()
@@ -213,8 +214,7 @@ class ScoringLine:
             if len(rows) == 1:
                 with self._lock:
                     self.failed_batches += 1
-                for job, _ in rows[0].wanted_by:
-                    _fail(job, error)
+                self._fail_all(rows[0], error)
             else:  # one caller's text must not cost another's
                 for row in rows:
                     self._forward([row])
@@ -229,7 +229,7 @@ class ScoringLine:
 
     def _answer(self) -> None:
         while (job := self._complete.get()) is not None:
-            with self._busy(), _errors_go_to(job):
+            with self._busy(), self._errors_go_to(job):
                 answers = [
                     self.scorer.answer(text, raw, language, labels=job.labels, evidence=job.evidence)
                     for text, raw, language in zip(job.texts, job.raw_scores(), job.languages, strict=True)
@@ -248,19 +248,22 @@ class ScoringLine:
         finally:
             self._busy_since[thread] = None
 
+    @contextmanager
+    def _errors_go_to(self, job: Job) -> Iterator[None]:
+        """An error ends the job, and not the thread: the next request must be served."""
+        try:
+            yield
+        except Exception as error:
+            self._fail(job, error)
 
-@contextmanager
-def _errors_go_to(job: Job) -> Iterator[None]:
-    """An error ends the job, and not the thread: the next request must be served."""
-    try:
-        yield
-    except Exception as error:
-        _fail(job, error)
+    def _fail_all(self, row: Row, error: Exception) -> None:
+        for job, _ in row.wanted_by:
+            self._fail(job, error)
 
-
-def _fail(job: Job, error: Exception) -> None:
-    if not job.answer.done() and job.answer.set_running_or_notify_cancel():
-        job.answer.set_exception(error)
+    def _fail(self, job: Job, error: Exception) -> None:
+        with self._lock:  # two of its windows may fail at once
+            if not job.answer.done() and job.answer.set_running_or_notify_cancel():
+                job.answer.set_exception(error)
 
 
 def _seconds(wait: float) -> int:
@@ -268,9 +271,12 @@ def _seconds(wait: float) -> int:
 
 
 def _measured_speed(scorer: "Scorer") -> float:
-    """Tokens a second of a few probe texts, after one for warming up."""
+    """Tokens a second of probe texts, as many batches of them as the device takes at a time, after as many for warming up."""
+    callers = scorer.runner.callers
     scorer.score([PROBE_TEXT])
     windows = scorer.runner.window_maker.windows([PROBE_TEXT] * 4)
-    began = time.perf_counter()
-    scorer.runner.forward(windows)
-    return sum(map(len, windows)) / (time.perf_counter() - began)
+    with ThreadPoolExecutor(callers) as pool:
+        for _ in range(2):
+            began = time.perf_counter()
+            list(pool.map(scorer.runner.forward, [windows] * callers))
+    return callers * sum(map(len, windows)) / (time.perf_counter() - began)

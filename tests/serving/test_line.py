@@ -1,14 +1,16 @@
 """The line before a scorer: batches of many callers, bounds, and what happens when something fails."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
 
-from models.runtime import Scorer
+from models.runtime import Scorer, WindowScore
+from models.windows import Window
 from serving.errors import LineFullError, LineStoppedError
 from serving.line import ScoringLine
 from tests.serving.conftest import Fussy, GatedRunner
@@ -101,6 +103,45 @@ def test_as_many_batches_run_side_by_side_as_the_scorer_welcomes(eager_scorer: S
 
     for text, answer in zip(TEXTS, asyncio.run(scene()), strict=True):
         assert_alike(answer, eager_scorer.score([text])[0])
+
+
+def test_windows_of_one_ad_that_fail_at_once_fail_it_once_and_end_no_thread(eager_scorer: Scorer) -> None:
+    both = threading.Barrier(2)
+
+    class Failing(GatedRunner):
+        def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
+            both.wait(10)
+            raise MemoryError
+
+    async def scene() -> None:
+        gated = GatedRunner(eager_scorer.runner, token_budget=1, callers=2)
+        line = ScoringLine(Scorer(gated, eager_scorer.taxonomy, eager_scorer.calibration, eager_scorer.identity), 1000, 60)
+        gated.__class__ = Failing
+        for _ in range(50):
+            with pytest.raises(MemoryError):
+                await line.score(["two windows " * 170], [None])
+        assert not line.has_died
+        line.stop()
+
+    asyncio.run(scene())
+
+
+def test_an_error_that_nobody_foresaw_ends_a_thread_and_leaves_nobody_waiting(
+    eager_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise SystemError
+
+    line = ScoringLine(eager_scorer, 1000, 60)
+    monkeypatch.setattr(line.observer, "batch_done", fail)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with pytest.raises(SystemError):
+        asyncio.run(asyncio.wait_for(line.score(["An ad."], [None]), 10))
+    assert line.has_died
+    began = time.monotonic()
+    line.stop(10)
+    assert time.monotonic() - began < 5, "and the others end when they are told to"
+    assert not any(thread.is_alive() for thread in line._threads)
 
 
 def test_a_caller_who_leaves_gives_up_the_place(gated_scorer: Scorer, gated: GatedRunner) -> None:

@@ -97,7 +97,6 @@ def test_when_a_thread_of_the_line_has_died_it_is_not_ready_wants_a_new_start_an
     assert lives.json()["detail"] == "A thread of the scoring line has ended; the service must be started again."
     assert int(lives.headers["retry-after"]) > 0
     assert Exposition(client).value("signaal_state", state="broken") == 1
-    line._complete.put(None)  # in the dead thread's place, so that the next one ends
 
 
 def test_when_a_batch_hangs_it_wants_a_new_start_until_the_batch_ends_after_all(
