@@ -52,7 +52,7 @@ format: $(VENV)/everything  ## let ruff mend what it can
 corpus: $(VENV)/everything  ## check the authored corpus and count its labels
 	$(BIN)/signaal-label corpus check
 
-data/corpus.jsonl: $(wildcard labeling/corpus/*) $(wildcard labeling/*.py) | $(VENV)/serving
+data/corpus.jsonl: $(wildcard labeling/corpus/*) $(wildcard labeling/*.py) | $(VENV)/labelling
 	$(BIN)/signaal-label corpus export $@
 
 train: $(VENV)/everything data/corpus.jsonl  ## retrain the released model on the corpus (half an hour on 2 cores), evaluate, register

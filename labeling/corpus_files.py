@@ -19,6 +19,7 @@ from models.taxonomy import Taxonomy, packaged_taxonomy
 CORPUS_FOLDER = Path(__file__).parent / "corpus"
 TRAIN_SHARE = 0.65
 VALIDATION_SHARE = 0.15
+TRAINED_LANGUAGES = ("bg", "de", "en", "es", "fr", "hu", "nl", "pl", "pt", "ro")
 ZERO_SHOT_LANGUAGES = ("it", "tr", "uk")
 """Languages that are only ever tested on: what the model makes of a language it was not trained in."""
 

@@ -33,6 +33,8 @@ class CorpusReport:
     document_types: dict[str, Counter[str]]
     splits: Counter[str]
     without_indicator: int
+    only_like_one: int
+    """texts without an indicator that look like one: hard negatives"""
     diversity: dict[str, Diversity]
     """language → how varied"""
 
@@ -49,6 +51,7 @@ def corpus_report(corpus: Sequence[CorpusExample], taxonomy: Taxonomy) -> Corpus
             hard_negatives[label][item.example.lang] += 1
         document_types[item.example.document_type or ""][item.example.lang] += 1
     indicators = set(taxonomy.indicator_ids)
+    free = [item.example for item in corpus if not indicators & set(item.example.labels)]
     examples = Counter(item.example.lang for item in corpus)
     return CorpusReport(
         examples,
@@ -56,7 +59,8 @@ def corpus_report(corpus: Sequence[CorpusExample], taxonomy: Taxonomy) -> Corpus
         hard_negatives,
         document_types,
         Counter(item.example.split or "" for item in corpus),
-        sum(not indicators & set(item.example.labels) for item in corpus),
+        len(free),
+        sum(bool(indicators & set(example.hard_negatives)) for example in free),
         {language: _diversity([i for i in corpus if i.example.lang == language]) for language in sorted(examples)},
     )
 

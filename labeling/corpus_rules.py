@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datasketch import MinHash, MinHashLSH
 
-from labeling.corpus_files import ZERO_SHOT_LANGUAGES, CorpusExample
+from labeling.corpus_files import TRAINED_LANGUAGES, ZERO_SHOT_LANGUAGES, CorpusExample
 from labeling.corpus_report import NGRAM, CorpusReport, ngrams
 from models.taxonomy import Taxonomy
 from models.text import LONG_NUMBER, normalise
@@ -38,6 +38,8 @@ class Bounds:
     indicator_positives_per_language: int = 12
     counter_indicator_positives: int = 120
     without_indicator_share: float = 0.4
+    hard_negative_share: float = 0.5
+    """Of the texts without an indicator, more than this look like one."""
     not_service_ad_share: float = 0.5
     document_types: tuple[tuple[str, int], ...] = (("prevention_or_news", 150), ("spam_or_scam", 120), ("other", 120))
     repeated_ngram_share: float = 0.02
@@ -70,11 +72,12 @@ def broken_bounds(report: CorpusReport, taxonomy: Taxonomy, bounds: Bounds) -> I
 def _counts(report: CorpusReport, taxonomy: Taxonomy, bounds: Bounds) -> Iterator[tuple[str, int, int]]:
     """What is counted, how many there are, and how many there must be."""
     total = report.examples.total()
-    trained = [language for language in report.examples if language not in ZERO_SHOT_LANGUAGES]
+    trained = sorted({*TRAINED_LANGUAGES, *report.examples} - set(ZERO_SHOT_LANGUAGES))
     yield "examples", total, bounds.examples
-    for language, count in report.examples.items():
-        least = bounds.examples_per_language if language in trained else bounds.zero_shot_examples_per_language
-        yield f"examples in {language}", count, least
+    for language in trained:
+        yield f"examples in {language}", report.examples[language], bounds.examples_per_language
+    for language in ZERO_SHOT_LANGUAGES:
+        yield f"examples in {language}", report.examples[language], bounds.zero_shot_examples_per_language
     for label in taxonomy.indicator_ids:
         yield f"positives of {label}", report.positives[label].total(), bounds.indicator_positives
         for language in trained:
@@ -88,6 +91,8 @@ def _counts(report: CorpusReport, taxonomy: Taxonomy, bounds: Bounds) -> Iterato
     for kind, least in bounds.document_types:
         yield f"texts of type {kind}", report.document_types[kind].total(), least
     yield "texts without an indicator", report.without_indicator, round(bounds.without_indicator_share * total)
+    more_than = int(bounds.hard_negative_share * report.without_indicator)
+    yield "texts without an indicator that look like one (hard_negative_for)", report.only_like_one, more_than + 1
     not_service = total - report.document_types["service_ad"].total()
     yield "texts that are no service ad", not_service, round(bounds.not_service_ad_share * total)
 

@@ -109,7 +109,9 @@ def evidence_loss(scores: Tensor, targets: Tensor, labels: Tensor, weights: Tens
     return (per_pair * pair_weight).sum() / pair_weight.sum().clamp(min=1.0)
 
 
-def contrast_loss(logits: Tensor, labels: Tensor, scenarios: Tensor, margin: float = 4.0) -> Tensor:
+def contrast_loss(
+    logits: Tensor, labels: Tensor, scenarios: Tensor, views: Tensor | None = None, *, margin: float = 4.0
+) -> Tensor:
     """Where two texts of one scenario differ in a label, the one that has it should be ``margin`` above the other (a smooth
     hinge, as in RankNet, Burges et al. 2005). Zero when the batch holds no such pair.
 
@@ -120,8 +122,13 @@ def contrast_loss(logits: Tensor, labels: Tensor, scenarios: Tensor, margin: flo
         logits: [batch, labels].
         labels: [batch, labels], 0/1.
         scenarios: [batch]; -1 is of no scenario.
+        views: [batch], where each text is read twice: which reading a window belongs to, as in ``consistency_loss``. Two readings
+            of one text may differ in a label (disguising a number adds one), and are no minimal pair: they are left out.
+        margin: how far.
     """
     of_one = (scenarios[:, None] == scenarios[None, :]) & (scenarios[:, None] >= 0)
+    if views is not None:
+        of_one &= (views[:, None] // 2 != views[None, :] // 2) | (views[:, None] == views[None, :])
     differ = of_one[:, :, None] & (labels[:, None, :] > 0.5) & (labels[None, :, :] < 0.5)  # [with, without, labels]
     gaps = (logits[:, None, :] - logits[None, :, :])[differ]
     return functional.softplus(margin - gaps).sum() / max(gaps.numel(), 1)

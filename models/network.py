@@ -216,7 +216,7 @@ class SignaalModel(PreTrainedModel):
             out.document_type_loss = nn.functional.cross_entropy(out.document_type_logits, document_types)
             loss = loss + config.document_type_weight * out.document_type_loss
         if scenarios is not None and config.contrast_weight:
-            out.contrast_loss = contrast_loss(cast(Tensor, out.logits), labels, scenarios)
+            out.contrast_loss = contrast_loss(cast(Tensor, out.logits), labels, scenarios, views)
             loss = loss + config.contrast_weight * out.contrast_loss
         if views is not None and config.consistency_weight:
             out.consistency_loss = consistency_loss(cast(Tensor, out.logits), labels, views)

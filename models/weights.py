@@ -1,5 +1,6 @@
 """The network's part of a bundle: weights to files and back. Needs torch; the rest of a bundle (``models.bundle``) does not."""
 
+import copy
 import json
 from pathlib import Path
 from typing import cast
@@ -26,7 +27,9 @@ def save_weights(model: SignaalModel, folder: Path, *, encoder_as_base: bool = F
         encoder_as_base: the encoder is the base encoder, untouched, and need not be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model.config.to_json_file(folder / "config.json", use_diff=False)
+    config = copy.deepcopy(cast(SignaalConfig, model.config))
+    config.encoder = {name: value for name, value in config.encoder.items() if name != "_name_or_path"}  # of this machine
+    config.to_json_file(folder / "config.json", use_diff=False)
     heads = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith("encoder.")}
     save_file(heads, folder / "heads.safetensors")
     if isinstance(model.encoder, PeftModel):

@@ -21,6 +21,7 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_dige
             ``git_commit``.
     """
     report = report_markdown(facts)
+    figures = facts["figures"]
     base = how["base"]
     return str(
         template("MODEL_CARD.md").render(
@@ -30,6 +31,8 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_dige
             base=f"{base} (intfloat/multilingual-e5-small, 4-bit)" if base == DEFAULT_BASE else base,
             data_digest=data_digest,
             unseen=facts["unseen"],
+            texts=figures["examples"],
+            zero_shot_texts=sum(entry["examples"] for entry in figures["languages"].values() if entry["zero_shot"]),
             trained_on=_trained_on(how),
             differs=_differs(how),
             losses=_losses(how),

@@ -6,6 +6,7 @@ stopped by Ctrl-C.
 
 import contextlib
 import logging
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -34,6 +35,9 @@ from training.promotion_cli import add_commands
 from training.run_cli import A_MODEL, described, options_given, print_result
 
 FAILED = 2
+SAFETENSORS_CANNOT_WRITE = r"Error while serializing: I/O error: (.+) \(os error"
+TORCH_CANNOT_WRITE = r"inline_container\.cc:\d+\] \. unexpected pos|PytorchStreamWriter failed|^basic_ios::clear: iostream error"
+"""What ``torch.save`` says; it has no kind of error for it."""
 console = Console(stderr=True)
 
 
@@ -143,7 +147,16 @@ def foreseen(error: Exception) -> str | None:
     if kinds & {"MlflowException", "SQLAlchemyError", "StorageInternalError"}:
         said = str(error).partition("\n")[0]
         return f"MLflow (SIGNAAL_MLFLOW_TRACKING_URI says which), or a search's study.db, cannot be used: {said}"
+    return _about_files(error)
+
+
+def _about_files(error: Exception) -> str | None:
+    """What to tell of a file, a folder or a disk; weights and checkpoints are written by libraries with errors of their own."""
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}."
+    if failed := re.match(SAFETENSORS_CANNOT_WRITE, str(error)):
+        return f"Weights cannot be written: {failed[1]}."
+    if re.search(TORCH_CANNOT_WRITE, str(error)):
+        return "A checkpoint cannot be written: the disk is full, or may not be written to (torch does not say which)."
     return None

@@ -1,6 +1,7 @@
 """What a run is given: labelled-examples files, their splits, and what is known about them."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ def digest_of(files: Sequence[DataFile]) -> str:
 
 
 def _description(files: Sequence[DataFile]) -> str:
+    """What is written beside the files; a paragraph that several have is there once."""
     beside = [file.path.with_suffix(".md") for file in files]
-    written = [path.read_text(encoding="utf-8").strip() for path in beside if path.is_file()]
-    return "\n\n".join(text for text in written if text) or "Nothing is written about where the texts come from."
+    written = [path.read_text(encoding="utf-8") for path in beside if path.is_file()]
+    paragraphs = dict.fromkeys(one.strip("\n").rstrip() for text in written for one in re.split(r"\n\s*\n", text) if one.strip())
+    return "\n\n".join(paragraphs) or "Nothing is written about where the texts come from."

@@ -11,6 +11,7 @@ from rich.table import Table
 from models.settings import ModelSettings
 from training.configuration import configuration_text, load_settings, parse_changes
 from training.errors import ConfigurationError
+from training.ignored import say_what_is_ignored
 from training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def start(settings: TrainingSettings, resume: str | None = None) -> None:
     """Run with one seed or with several, and print what came out."""
     from training.checkpoints import RunFolder
 
+    say_what_is_ignored(settings)
     model_settings = ModelSettings()
     store = RunFolder(settings.output, resume).store if resume else None
     if store is not None and "mlflow_tracking_uri" not in model_settings.model_fields_set:

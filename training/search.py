@@ -32,6 +32,7 @@ from training.configuration import configuration_text
 from training.data import TrainingData, load_sources
 from training.errors import TrainingError
 from training.fetched import fetched_once
+from training.ignored import check_search_space
 from training.named_bundle import pinned
 from training.processes import process_count
 from training.settings import Dimension, TrainingSettings
@@ -67,12 +68,13 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
         name: of the search; one that is there in ``settings.output`` goes on.
 
     Raises:
-        TrainingError: the search that is there had other data or settings, no trial came to an end in time, or several
-            processes were started.
+        TrainingError: the search that is there had other data or settings, its space has nothing to try, no trial came to an end
+            in time, or several processes were started.
         ExampleError: the data cannot be used.
     """
     if process_count() > 1:
         raise TrainingError("A search runs in one process: start it without torchrun.")
+    check_search_space(settings)
     started = time.monotonic()
     settings = pinned(settings, model_settings)
     taxonomy = packaged_taxonomy()

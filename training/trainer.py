@@ -295,13 +295,16 @@ def positive_weights(examples: list[LabelledExample], taxonomy: Taxonomy, at_mos
 
 
 def _validation_metrics(indicators: int) -> Any:
+    """Scores over the indicators, and ``label_loss``: the mean cross-entropy of all labels, nothing weighed, which no setting of
+    a run changes (the loss of the validation split has the weights of the run in it)."""
     metric = evaluate.load(METRIC_FOLDER)
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
-        references = cast(np.ndarray[Any, Any], prediction.label_ids)[:, :indicators]
-        scores = metric.compute(predictions=expit(logits[:, :indicators]), references=references)
+        labels = cast(np.ndarray[Any, Any], prediction.label_ids)
+        scores = metric.compute(predictions=expit(logits[:, :indicators]), references=labels[:, :indicators])
         assert scores is not None
-        return {name: scores[name] or 0.0 for name in ("macro_f1", "micro_f1", "mean_average_precision")}
+        figures = {name: scores[name] or 0.0 for name in ("macro_f1", "micro_f1", "mean_average_precision")}
+        return {**figures, "label_loss": float(np.mean(np.logaddexp(0.0, logits) - labels * logits))}
 
     return compute

@@ -71,6 +71,37 @@ def test_what_a_corpus_lacks_is_said(tmp_path: Path) -> None:
     assert "texts of type prevention_or_news: 0, fewer than 150" in lacks
 
 
+@pytest.mark.parametrize(("language", "least"), [("bg", 280), ("uk", 60)])
+def test_a_language_whose_file_is_gone_is_missed(language: str, least: int) -> None:
+    paths = [path for path in corpus_paths() if path.stem != language]
+    lacks = list(broken_bounds(corpus_report(read_corpus(paths), TAXONOMY), TAXONOMY, Bounds()))
+    assert f"examples in {language}: 0, fewer than {least}" in lacks
+    assert all(language in lack for lack in lacks)
+
+
+def test_a_language_that_is_new_must_be_as_whole_as_the_others(tmp_path: Path) -> None:
+    lacks = list(broken_bounds(corpus_report(read(tmp_path, "en text", name="sv.jsonl"), TAXONOMY), TAXONOMY, Bounds()))
+    assert "examples in sv: 1, fewer than 280" in lacks
+
+
+def test_texts_without_an_indicator_must_mostly_look_like_one(tmp_path: Path) -> None:
+    said = "texts without an indicator that look like one (hard_negative_for)"
+
+    def lacks(*looks: list[str]) -> list[str]:
+        corpus = read(tmp_path, *(f"text {number}" for number in range(len(looks))))
+        items = [
+            item.model_copy(update={"example": item.example.model_copy(update={"hard_negatives": look})})
+            for item, look in zip(corpus, looks, strict=True)
+        ]
+        found = broken_bounds(corpus_report(items, TAXONOMY), TAXONOMY, Bounds())
+        return [lack for lack in found if lack.startswith(said)]
+
+    one, other = ["debt_or_fees"], ["states_limits"]
+    assert lacks(one, one, [], []) == [f"{said}: 2, fewer than 3"], "half is not most"
+    assert lacks(one, one, one, []) == []
+    assert lacks(one, one, other, []) == [f"{said}: 2, fewer than 3"], "a counter-indicator is no indicator"
+
+
 def test_the_shipped_corpus_keeps_every_rule_and_bound() -> None:
     corpus = read_corpus(corpus_paths())
     report = corpus_report(corpus, TAXONOMY)

@@ -206,5 +206,22 @@ def test_the_contrast_loss_parts_texts_of_one_scenario_where_their_labels_differ
     assert logits.grad[:, 1].abs().sum() == logits.grad[2:].abs().sum() == 0, "alike, of another scenario, or of none"
 
 
+def test_the_contrast_loss_does_not_part_two_readings_of_one_text() -> None:
+    """The first text is read twice, once with its number disguised, which adds a label; the second is another of its scenario."""
+    logits = torch.tensor([[1.0], [0.5], [0.0], [0.0]], requires_grad=True)
+    labels, scenarios = torch.tensor([[1.0], [0.0], [0.0], [0.0]]), torch.tensor([7, 7, 7, 7])
+    loss = contrast_loss(logits, labels, scenarios, torch.tensor([0, 1, 2, 3]))
+    assert loss.item() == pytest.approx(torch.nn.functional.softplus(torch.tensor(4.0 - 1.0)).item())
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad[0] < 0 == logits.grad[1] < logits.grad[2] == logits.grad[3]
+
+
+def test_the_contrast_loss_parts_the_windows_of_one_reading_as_it_does_those_of_a_text_that_is_read_once() -> None:
+    logits, labels, scenarios = torch.tensor([[1.0], [0.5]]), torch.tensor([[1.0], [0.0]]), torch.tensor([7, 7])
+    once = contrast_loss(logits, labels, scenarios)
+    assert contrast_loss(logits, labels, scenarios, torch.tensor([0, 0])) == once > 0
+
+
 def test_the_contrast_loss_of_a_batch_without_a_pair_is_nothing() -> None:
     assert contrast_loss(torch.ones(2, 1), torch.tensor([[1.0], [0.0]]), torch.tensor([-1, -1])).item() == 0

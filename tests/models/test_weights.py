@@ -39,6 +39,19 @@ def test_training_can_start_from_saved_weights(base_folder: Path, tmp_path: Path
     assert any(p.requires_grad and "lora" in n for n, p in other.named_parameters()), "the adapters can be trained on"
 
 
+def test_saved_weights_hold_no_path_of_the_machine_that_made_them(
+    base_folder: Path, tmp_path: Path, model_settings: ModelSettings
+) -> None:
+    model = network(base_folder, 1)
+    model.config.encoder["_name_or_path"] = str(base_folder)  # as of a teacher that an older version saved
+    expected = logits(model)
+    save_weights(model, tmp_path)
+    written = [path for path in tmp_path.iterdir() if str(base_folder.parent).encode() in path.read_bytes()]
+    assert written == []
+    base = BaseReference(name=DEFAULT_BASE, tokenizer_sha256=sha256_of(base_folder / "tokenizer.json"), layers=1)
+    torch.testing.assert_close(logits(load_weights(tmp_path, base, model_settings.cache_dir)), expected)
+
+
 @pytest.mark.parametrize(("make", "says"), [({"rank": 8}, "does not fit"), ({"labels": ("a", "c")}, "other labels")])
 def test_weights_of_another_make_are_refused(base_folder: Path, tmp_path: Path, make: dict[str, object], says: str) -> None:
     save_weights(network(base_folder, 1), tmp_path)

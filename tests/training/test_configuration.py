@@ -1,6 +1,8 @@
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from tests.training.small_data import write_small_data
@@ -8,7 +10,10 @@ from tests.training.test_run import call
 from training.cli import app
 from training.configuration import configuration_text, load_settings, parse_changes
 from training.errors import ConfigurationError
+from training.ignored import ignored
 from training.settings import DataSource, TrainingSettings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -36,6 +41,19 @@ def test_init_writes_every_setting_with_its_description_and_loads_to_the_default
     again = CliRunner().invoke(app, ["init", str(file)])
     assert "is there already" in str(again.exception)
     assert file.read_text() == written
+
+
+def test_make_train_runs_a_configuration_that_loads_to_what_is_written_in_it() -> None:
+    (named,) = re.findall(r"^\t\$\(BIN\)/signaal-train run (\S+)$", (ROOT / "Makefile").read_text(), re.M)
+    assert named == "training/retraining.yaml"
+    written = yaml.safe_load((ROOT / named).read_text(encoding="utf-8"))
+    settings = load_settings(ROOT / named)
+    (source,) = settings.data
+    assert (str(source.path), source.share) == (written.pop("data"), 1)
+    assert {name: getattr(settings, name) for name in written} == written
+    assert (settings.start_from, settings.epochs) == ("released", 1), "it goes on from the released weights, in one pass"
+    assert f"{source.path}: " in (ROOT / "Makefile").read_text(), "make knows how to make its data"
+    assert ignored(settings) == []
 
 
 @pytest.mark.parametrize("comments", [True, False])

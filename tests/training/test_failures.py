@@ -1,12 +1,17 @@
 """What goes wrong ends with exit code 2 and says why: 1 means drift, or a refusal."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from sqlalchemy.exc import OperationalError
 
 from tests.training.drift.test_drift_command import scored_lines, write
@@ -34,6 +39,55 @@ def test_a_missing_file_is_one_line_with_its_brackets() -> None:
 def test_a_full_disk_is_one_line() -> None:
     (line,) = lines_of_failure("init", "/dev/full", "--force")
     assert line == "error: No space left on device."
+
+
+WRITES = """
+import resource, sys, torch
+from safetensors.torch import save_file
+from training.cli import foreseen
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+weights = {"weights": torch.zeros(1_000_000)}
+for write, file in ((save_file, "a.safetensors"), (torch.save, "a.pt"), (torch.save, "full.pt")):
+    try:
+        write(weights, file)
+    except Exception as error:
+        print(foreseen(error))
+"""
+
+
+def test_a_disk_that_takes_no_more_weights_is_one_line_whoever_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "full.pt").symlink_to("/dev/full")
+    here = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run([sys.executable, "-c", WRITES], cwd=tmp_path, env=here, capture_output=True, text=True, check=True)
+    of_torch = "A checkpoint cannot be written: the disk is full, or may not be written to (torch does not say which)."
+    assert done.stdout.splitlines() == ["Weights cannot be written: File too large.", of_torch, of_torch]
+
+
+def test_weights_that_cannot_be_read_are_no_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"PK\3\4 no weights")
+    for read in (load_file, torch.load):
+        with pytest.raises((SafetensorError, RuntimeError)) as broken:
+            read(tmp_path / "broken")
+        assert foreseen(broken.value) is None
+
+
+def test_ctrl_c_while_a_command_works_is_130_and_no_traceback() -> None:
+    """It waits for an MLflow server that takes the call and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as mlflow_server:
+        mlflow_server.settimeout(120)
+        store = f"http://127.0.0.1:{mlflow_server.getsockname()[1]}"
+        environment = {**os.environ, "SIGNAAL_MLFLOW_TRACKING_URI": store}
+        command = subprocess.Popen([str(SCRIPT), "rollback"], env=environment, stderr=subprocess.PIPE, text=True)
+        try:
+            connection, _ = mlflow_server.accept()
+            with connection:
+                command.send_signal(signal.SIGINT)
+                _, said = command.communicate(timeout=60)
+        finally:
+            command.kill()
+    assert command.returncode == 130
+    assert "Traceback" not in said
+    assert "error" not in said
 
 
 def test_an_mlflow_that_cannot_be_reached_is_one_line() -> None:

@@ -3,20 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from transformers import TrainerCallback
+from torch.nn.functional import binary_cross_entropy_with_logits
+from transformers import EvalPrediction, TrainerCallback
 
 from models.example import LabelledExample, Span
+from models.network import SignaalModel, SignaalOutput
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
 from models.windows import WindowMaker
 from tests.training.small_data import write_small_data
+from tests.training.test_run import call
 from training.data import TrainingData, load_data
 from training.dataset import TrainingTexts, WindowCollator, build_dataset
+from training.errors import TrainingError
+from training.ignored import check_search_space, ignored, say_what_is_ignored
 from training.sampler import Draw
+from training.search import search
 from training.settings import Dimension, SearchSettings, TrainingSettings
-from training.trainer import fine_tune, of_training
+from training.trainer import _validation_metrics, fine_tune, of_training
 
 TAXONOMY = packaged_taxonomy()
 DEBT = TAXONOMY.label_ids.index("debt_or_fees")
@@ -47,15 +54,25 @@ def texts(examples: list[LabelledExample], maker: WindowMaker, *, twice: bool = 
 
 
 class Curve(TrainerCallback):
-    """What the run logs."""
+    """What the run logs, and the consistency loss of every step."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.validation: list[float] = []
+        self.label_loss: list[float] = []
+        self.consistency: list[float | None] = []
+
+    def on_train_begin(self, *arguments: Any, model: SignaalModel, **more: Any) -> None:
+        def remember(network: SignaalModel, _: Any, out: SignaalOutput) -> None:
+            if network.training:
+                self.consistency.append(None if out.consistency_loss is None else out.consistency_loss.item())
+
+        model.register_forward_hook(remember)
 
     def on_log(self, *arguments: Any, logs: dict[str, float], **more: Any) -> None:
         self.losses += [logs["loss"]] if "loss" in logs else []
         self.validation += [logs["eval_loss"]] if "eval_loss" in logs else []
+        self.label_loss += [logs["eval_label_loss"]] if "eval_label_loss" in logs else []
 
 
 def trained(data: TrainingData, folder: Path, model_settings: ModelSettings, **changes: Any) -> tuple[Any, Curve]:
@@ -116,6 +133,11 @@ def test_a_run_of_a_few_steps_learns_with_each(
     assert len(curve.losses) == 2, "after ten steps and after twenty"
     assert curve.losses[1] < curve.losses[0]
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+    assert len(curve.consistency) == 20
+    if how == CONSISTENT:
+        assert all(loss is not None and loss > 0 for loss in curve.consistency), "two readings, which dropout makes differ"
+    else:
+        assert set(curve.consistency) == {None}
 
 
 def test_the_loss_on_the_validation_split_is_the_same_whatever_training_aims_at(
@@ -123,8 +145,26 @@ def test_the_loss_on_the_validation_split_is_the_same_whatever_training_aims_at(
 ) -> None:
     still = {"encoder_lr": 1e-12, "head_lr": 1e-12, "epochs": 1, "seed": 3}
     everything = {"loss": "focal", "label_smoothing": 0.2, **CONSISTENT}
-    (plain,), (other,) = (trained(data, tmp_path, model_settings, **still, **how)[1].validation for how in ({}, everything))
-    assert plain == pytest.approx(other, rel=1e-6)
+    plain, other = (trained(data, tmp_path, model_settings, **still, **how)[1] for how in ({}, everything))
+    assert plain.validation == pytest.approx(other.validation, rel=1e-6)
+    assert plain.label_loss == pytest.approx(other.label_loss, rel=1e-6)
+
+
+def test_the_label_loss_on_the_validation_split_knows_no_weights_of_a_run() -> None:
+    logits, labels = np.array([[2.0, -1.0, 900.0], [0.5, 3.0, -900.0]]), np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    figures = _validation_metrics(2)(EvalPrediction(predictions=logits, label_ids=labels))
+    expected = binary_cross_entropy_with_logits(torch.tensor(logits), torch.tensor(labels))
+    assert figures["label_loss"] == pytest.approx(expected.item()), "of all labels, and finite however sure the network is"
+
+
+def test_weights_of_a_run_change_its_validation_loss_and_not_its_label_loss(
+    data: TrainingData, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    still = {"encoder_lr": 1e-12, "head_lr": 1e-12, "max_steps": 1, "seed": 3}
+    weighed = {"max_label_weight": 10, "evidence_weight": 2, "document_type_weight": 0, "contrast_weight": 0}
+    plain, other = (trained(data, tmp_path, model_settings, **still, **how)[1] for how in ({}, weighed))
+    assert plain.validation != pytest.approx(other.validation, rel=0.05)
+    assert plain.label_loss == pytest.approx(other.label_loss, rel=1e-6)
 
 
 def test_a_student_has_the_chosen_label_loss_but_reads_no_text_twice() -> None:
@@ -142,6 +182,39 @@ def test_options_of_a_loss_that_is_not_chosen_are_ignored() -> None:
     expected = {"kind": "asymmetric", "gamma_negative": 4, "gamma_positive": 0, "margin": 0.1}
     assert of_training(chosen)["label_loss"] == expected
     assert chosen.unused == {"search", "distillation", "focal_gamma"}
+
+
+def test_a_run_says_which_of_the_settings_that_were_chosen_it_ignores(caplog: pytest.LogCaptureFixture) -> None:
+    say_what_is_ignored(TrainingSettings(focal_gamma=3, asymmetric_margin=0.05))
+    assert caplog.messages == ["Ignored, with loss cross_entropy and method lora: focal_gamma."]
+    student = TrainingSettings(method="distil", start_from="released", consistency_weight=1, distillation={"remix_share": 0.2})  # type: ignore[arg-type]
+    assert ignored(student) == ["consistency_weight"]
+    assert ignored(TrainingSettings(loss="focal", focal_gamma=3)) == ignored(TrainingSettings()) == []
+
+
+def test_a_run_says_so_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    assert call(monkeypatch, "run", "--data", str(tmp_path / "none.jsonl"), "--set", "focal_gamma=3") == 2
+    assert "Ignored, with loss cross_entropy and method lora: focal_gamma." in caplog.messages
+
+
+def searching(space: dict[str, Dimension], **changes: Any) -> TrainingSettings:
+    return TrainingSettings(search=SearchSettings(space=space), **changes)
+
+
+def test_a_search_of_what_no_trial_would_use_is_refused(
+    model_settings: ModelSettings, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    gamma = {"focal_gamma": Dimension(low=1, high=3)}
+    with pytest.raises(TrainingError, match="nothing to try: no trial would use focal_gamma, with loss cross_entropy"):
+        search(searching(gamma, output=tmp_path), model_settings)
+    check_search_space(searching({**gamma, "head_lr": Dimension(low=1e-4, high=1e-2)}))
+    assert caplog.messages == ["The search's space: no trial would use focal_gamma, with loss cross_entropy and method lora."]
+    caplog.clear()
+    check_search_space(searching(gamma, loss="focal"))
+    check_search_space(searching({**gamma, "loss": Dimension(choices=("cross_entropy", "focal"))}))
+    assert caplog.messages == []
 
 
 def test_losses_can_be_searched() -> None:
