@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:  # several commands install into one environment
 .PHONY: help serve test test-all lint format corpus train evaluate label mlflow bench-serving bench-scoring bench-overload bench-sizing bench-labeling clean
 
 help:  ## this list

@@ -208,7 +208,8 @@ def fine_tune(
         model=model,
         args=arguments,
         train_dataset=drawn,
-        eval_dataset=build_dataset(splits["validation"], taxonomy, maker),
+        # By length, so that little of a batch is padding.
+        eval_dataset=build_dataset(sorted(splits["validation"], key=lambda example: len(example.text)), taxonomy, maker),
         data_collator=WindowCollator(
             maker.pad_id, positive_weights(texts, taxonomy, settings.max_label_weight), settings.hard_negative_weight
         ),
