@@ -56,7 +56,7 @@ corpus: $(VENV)/everything  ## check the authored corpus and count its labels
 data/corpus.jsonl: $(wildcard labeling/corpus/*) $(wildcard labeling/*.py) | $(VENV)/labelling
 	$(BIN)/signaal-label corpus export $@
 
-train: $(VENV)/everything data/corpus.jsonl  ## retrain the released model on the corpus (half an hour on 2 cores), evaluate, register
+train: $(VENV)/everything data/corpus.jsonl  ## retrain the released model on the corpus (a quarter of an hour on 2 cores), evaluate, register
 	$(BIN)/signaal-train run training/retraining.yaml
 
 evaluate: $(VENV)/everything data/corpus.jsonl  ## report of the released model on the corpus' test split

@@ -94,7 +94,7 @@ def test_as_many_batches_run_side_by_side_as_the_scorer_welcomes(eager_scorer: S
         asked = [asyncio.create_task(line.score([text], [None])) for text in TEXTS]
         windows = sum(len(eager_scorer.runner.window_maker.windows([text])) for text in TEXTS)
         await until(lambda: len(line._windows) == windows - 2)
-        assert line._graphs_running == 2
+        assert line._speed._running == 2
         gated.gate.set()
         found = [answer for (answer,) in await asyncio.gather(*asked)]
         line.stop()
