@@ -42,7 +42,7 @@ def test_an_impatient_caller_is_told_at_once_that_it_would_take_longer(
         assert gated.inside.wait(30)
         waiting = pool.submit(ask, "another " * 30)
         until(lambda: line.waiting_tokens > 0)
-        line._tokens_per_second = 1.0
+        line._speed.tokens_per_second = 1.0
         refused = ask("x", Prefer="wait=1")
         gated.gate.set()
         assert refused.status_code == 503

@@ -190,7 +190,7 @@ def test_a_wait_that_would_be_too_long_is_refused_at_once(gated_scorer: Scorer, 
         gated.shut()
         first = asyncio.create_task(line.score(["first"], [None]))
         await asyncio.to_thread(gated.inside.wait, 30)
-        line._tokens_per_second = 10.0
+        line._speed.tokens_per_second = 10.0
         second = asyncio.create_task(line.score(["word " * 200], [None]))
         await until(lambda: line.expected_wait > 10)
         with pytest.raises(LineFullError, match="longer than the 5 s") as refused:
