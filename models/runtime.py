@@ -101,14 +101,15 @@ class GraphRunner:
         windows = self.window_maker.windows(texts)
         filled = list(batches(windows, self.token_budget))
         scores: dict[int, WindowScore] = {}
-        for batch, answers in zip(filled, self._side_by_side([[windows[i] for i in batch] for batch in filled]), strict=True):
+        for batch, answers in zip(filled, self.forward_all([[windows[i] for i in batch] for batch in filled]), strict=True):
             scores.update(zip(batch, answers, strict=True))
         of_text: list[list[int]] = [[] for _ in texts]
         for index, window in enumerate(windows):
             of_text[window.text_index].append(index)
         return [RawScore.of([windows[i] for i in places], [scores[i] for i in places]) for places in of_text]
 
-    def _side_by_side(self, filled: Sequence[Sequence[Window]]) -> Iterator[list[WindowScore]]:
+    def forward_all(self, filled: Sequence[Sequence[Window]]) -> Iterator[list[WindowScore]]:
+        """Batches through the graph, as many side by side as it takes; what they say, in their order."""
         if len(filled) < 2 or self.callers == 1:
             yield from map(self.forward, filled)
             return

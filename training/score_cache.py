@@ -15,7 +15,7 @@ import numpy as np
 
 from models.onnx_graph import Precision
 from models.runtime import GraphRunner, RawScore, WindowScore
-from models.windows import Window
+from models.windows import Window, batches
 
 
 def scores_path(weights: str, cache_dir: Path, precision: Precision) -> Path:
@@ -45,8 +45,19 @@ class CachedRunner(GraphRunner):
     def run(self, texts: Sequence[str]) -> list[RawScore]:
         """As ``GraphRunner.run``. A text that was asked before is not even read again: reading costs milliseconds, too."""
         new = [text for text in dict.fromkeys(texts) if text not in self._of_text]
+        self._score_once(self.window_maker.windows(new))
         self._of_text.update(zip(new, super().run(new), strict=True))
         return [self._of_text[text] for text in texts]
+
+    def _score_once(self, windows: Sequence[Window]) -> None:
+        """What of these is not known yet, before batches that run side by side ask for it: in whose company a window is scored,
+        and so its last digits, must not depend on which of them comes first."""
+        unknown = {key: window for window in windows if (key := _key(window)) not in self._scores}
+        keys, windows = list(unknown), list(unknown.values())
+        filled = list(batches(windows, self.token_budget))
+        several = self._runner.forward_all([[windows[i] for i in batch] for batch in filled])
+        for batch, scores in zip(filled, several, strict=True):
+            self._scores.update(zip([keys[i] for i in batch], scores, strict=True))
 
     def save(self) -> None:
         """Write the file anew if there is anything new; whoever reads it meanwhile sees the old one."""

@@ -146,7 +146,8 @@ def test_a_card_tells_training_from_calibration(changes: dict[str, Any], said: l
     not_alone = (AVERAGED, DIFFERS, STARTED_FROM, ANCESTORS)
     alone = {name: value for name, value in how_trained(bundle).items() if name not in not_alone}
     known = {"counts": {"train": 1, "validation": 2, "test": 3}, "data_description": "Authored.", "precision": "fp32"}
-    card = card_of_facts(bundle, how={**alone, **changes}, **known)
+    own = {"data": [{"file": "corpus.jsonl", "sha256": bundle.manifest.data_digest, "share": 1.0}]}
+    card = card_of_facts(bundle, how={**alone, **own, **changes}, **known)
     for words in said:
         assert words in card
     elsewhere = "Trained on" in said[0]

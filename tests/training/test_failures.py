@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,14 @@ def test_ctrl_c_while_a_command_works_is_130_and_no_traceback() -> None:
         mlflow_server.settimeout(120)
         store = f"http://127.0.0.1:{mlflow_server.getsockname()[1]}"
         environment = {**os.environ, "SIGNAAL_MLFLOW_TRACKING_URI": store}
-        command = subprocess.Popen([str(SCRIPT), "rollback"], env=environment, stderr=subprocess.PIPE, text=True)
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # where the tests themselves run in a shell's background
+        command = subprocess.Popen(
+            [str(SCRIPT), "rollback"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed,  # noqa: PLW1509
+        )
         try:
             connection, _ = mlflow_server.accept()
             with connection:

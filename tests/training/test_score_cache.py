@@ -89,3 +89,9 @@ def test_no_text_is_kept(counting: CountingRunner, tmp_path: Path) -> None:
     content = path.read_bytes()
     assert not any(word in content for word in (b"paspoort", b"station", b"Plukkers"))
     assert {p.name for p in tmp_path.iterdir()} == {"x.npz"}
+
+
+def test_texts_of_the_same_words_are_scored_once_whichever_batch_they_are_in(counting: CountingRunner, tmp_path: Path) -> None:
+    first, second = CachedRunner(counting, tmp_path / "x.npz").run(["Plukkers gezocht.", "Pluk\u00adkers gezocht."])
+    assert counting.asked == 1
+    assert (first.logits == second.logits).all()

@@ -115,13 +115,13 @@ def test_int8_and_fp32_of_one_bundle_can_be_compared(small_run: SmallRun, data: 
 def test_a_comparison_does_not_keep_its_models_in_memory(
     workshop: Workshop, model_settings: ModelSettings, data: Path, pairs: list[Pair]
 ) -> None:
-    a, b = (open_contender(str(workshop.make(name).folder), model_settings, "fp32") for name in ("first", "second"))
+    a, b = (open_contender(str(workshop.make(name).folder), model_settings, "fp32") for name in ("held", "let-go"))
     in_memory = [weakref.ref(contender.scorer.runner) for contender in (a, b)]
     comparison = compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), model_settings, pairs)
     del a, b
     gc.collect()
     assert [one() for one in in_memory] == [None, None]
-    assert comparison.to_json()["a"]["version"] == "first"
+    assert comparison.to_json()["a"]["version"] == "held"
 
 
 def test_places_can_be_written_in_several_ways(small_run: SmallRun, tmp_path: Path) -> None:
