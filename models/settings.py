@@ -31,7 +31,7 @@ class ModelSettings(BaseSettings):
     registered_model: str = Field(default="signaal", description="Name of the registered model in MLflow.")
     precision: Literal["int8", "fp32"] = Field(
         default="fp32",
-        description="Numbers of the ONNX graph. int8 is smaller and 1.4 to 1.7 times as fast, and costs 2 points of macro-F1; "
+        description="Numbers of the ONNX graph. int8 is smaller and 1.4 to 1.9 times as fast, and costs 4 points of macro-F1; "
         "the released calibration is fitted on fp32.",
     )
     threads: int = Field(
