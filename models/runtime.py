@@ -99,14 +99,19 @@ class GraphRunner:
     def run(self, texts: Sequence[str]) -> list[RawScore]:
         """Raw scores of texts, in order; which texts are sent together does not matter."""
         windows = self.window_maker.windows(texts)
-        filled = list(batches(windows, self.token_budget))
-        scores: dict[int, WindowScore] = {}
-        for batch, answers in zip(filled, self.forward_all([[windows[i] for i in batch] for batch in filled]), strict=True):
-            scores.update(zip(batch, answers, strict=True))
+        scores = self.score_windows(windows)
         of_text: list[list[int]] = [[] for _ in texts]
         for index, window in enumerate(windows):
             of_text[window.text_index].append(index)
         return [RawScore.of([windows[i] for i in places], [scores[i] for i in places]) for places in of_text]
+
+    def score_windows(self, windows: Sequence[Window]) -> list[WindowScore]:
+        """Windows of any number, in order, in batches of like length."""
+        filled = list(batches(windows, self.token_budget))
+        scores: dict[int, WindowScore] = {}
+        for batch, answers in zip(filled, self.forward_all([[windows[i] for i in batch] for batch in filled]), strict=True):
+            scores.update(zip(batch, answers, strict=True))
+        return [scores[i] for i in range(len(windows))]
 
     def forward_all(self, filled: Sequence[Sequence[Window]]) -> Iterator[list[WindowScore]]:
         """Batches through the graph, as many side by side as it takes; what they say, in their order."""

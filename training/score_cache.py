@@ -15,7 +15,7 @@ import numpy as np
 
 from models.onnx_graph import Precision
 from models.runtime import GraphRunner, RawScore, WindowScore
-from models.windows import Window, batches
+from models.windows import Window
 
 
 def scores_path(weights: str, cache_dir: Path, precision: Precision) -> Path:
@@ -33,31 +33,20 @@ class CachedRunner(GraphRunner):
         self._saved = len(self._scores)
         self._of_text: dict[str, RawScore] = {}
         self.window_maker = runner.window_maker
-        self.token_budget, self.callers = runner.token_budget, runner.callers
 
-    def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
+    def score_windows(self, windows: Sequence[Window]) -> list[WindowScore]:
+        """As ``GraphRunner.score_windows``. All that is new goes to the other runner at once: in whose company a window is
+        scored, and so its last digits, follow from what was asked, not from which of several batches comes first."""
         keys = [_key(window) for window in windows]
         new = {key: window for key, window in zip(keys, windows, strict=True) if key not in self._scores}
-        if new:
-            self._scores.update(zip(new, self._runner.forward(list(new.values())), strict=True))
+        self._scores.update(zip(new, self._runner.score_windows(list(new.values())), strict=True))
         return [self._scores[key] for key in keys]
 
     def run(self, texts: Sequence[str]) -> list[RawScore]:
         """As ``GraphRunner.run``. A text that was asked before is not even read again: reading costs milliseconds, too."""
         new = [text for text in dict.fromkeys(texts) if text not in self._of_text]
-        self._score_once(self.window_maker.windows(new))
         self._of_text.update(zip(new, super().run(new), strict=True))
         return [self._of_text[text] for text in texts]
-
-    def _score_once(self, windows: Sequence[Window]) -> None:
-        """What of these is not known yet, before batches that run side by side ask for it: in whose company a window is scored,
-        and so its last digits, must not depend on which of them comes first."""
-        unknown = {key: window for window in windows if (key := _key(window)) not in self._scores}
-        keys, windows = list(unknown), list(unknown.values())
-        filled = list(batches(windows, self.token_budget))
-        several = self._runner.forward_all([[windows[i] for i in batch] for batch in filled])
-        for batch, scores in zip(filled, several, strict=True):
-            self._scores.update(zip([keys[i] for i in batch], scores, strict=True))
 
     def save(self) -> None:
         """Write the file anew if there is anything new; whoever reads it meanwhile sees the old one."""

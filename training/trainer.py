@@ -166,7 +166,7 @@ def fine_tune(
         augment_share=settings.augment_share,
         mix_share=settings.mix_share,
         remix_share=settings.distillation.remix_share if lesson else 0,
-        twice=settings.consistency_weight > 0 and lesson is None,
+        twice=of_training(settings)["consistency_weight"] > 0,
         seed=settings.seed,
     )
     order = LikeLengthBatches(

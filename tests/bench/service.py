@@ -20,10 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ from labeling.corpus_files import corpus_paths, read_corpus
 from models.bundle import RELEASED, open_bundle, verified_base
 from models.runtime import GraphRunner, Scorer
 from models.settings import ModelSettings
-from models.windows import batches
+from models.windows import Window, batches
 from tests.bench.connection import Connection
 
 SOME_TEXTS = 500
@@ -62,9 +62,8 @@ def main() -> None:
 
     scorer = Scorer.of_bundle(open_bundle(RELEASED), ModelSettings())
     scorer.runner.run(texts[:64])
-    callers = scorer.runner.callers
-    graph, loop = speed_of_graph(scorer.runner, texts, callers), speed_of_graph(scorer.runner, texts, 1)
-    note("raw graph, sorted, in a loop", texts, loop)
+    graph = speed_of_graph(scorer.runner, texts, scorer.runner.forward_all)
+    note("raw graph, sorted, in a loop", texts, speed_of_graph(scorer.runner, texts, partial(map, scorer.runner.forward)))
     maker = scorer.runner.window_maker
     times = [
         seconds_of(lambda part: [scorer.runner.forward([window]) for window in part], maker.windows([text])) for text in some
@@ -106,7 +105,7 @@ def main() -> None:
                 )
             speed, times = asyncio.run(load(some, 2, 32, mlflow_body, f"{server.url}/invocations"))
             note("MLflow's server, 2 clients, 32 ads a request", some, speed, times, server.memory())
-    ceiling = max(graph, speed_of_graph(scorer.runner, texts, callers))
+    ceiling = max(graph, speed_of_graph(scorer.runner, texts, scorer.runner.forward_all))
     table = Table("way", "ads/s", "of the ceiling", "p50 ms", "p95 ms", "p99 ms", "memory", title=f"{len(texts)} texts")
     for row in [Row("raw graph, sorted, side by side (the ceiling)", ceiling), *rows]:
         percentiles = [f"{p * 1000:.0f}" for p in np.percentile(row.times, [50, 95, 99])] if len(row.times) else ["", "", ""]
@@ -131,13 +130,11 @@ def seconds_of(work: Callable[[T], object], parts: T) -> float:
     return time.perf_counter() - began
 
 
-def speed_of_graph(runner: GraphRunner, texts: list[str], callers: int) -> float:
-    """Texts a second through the graph alone, read beforehand, of the better of two rounds: in a loop, or from as many threads as
-    the runner welcomes."""
+def speed_of_graph(runner: GraphRunner, texts: list[str], way: Callable[[list[list[Window]]], Iterable[object]]) -> float:
+    """Texts a second through the graph alone, read beforehand, of the better of two rounds; ``way`` runs the batches."""
     windows = runner.window_maker.windows(texts)
     filled = [[windows[i] for i in batch] for batch in batches(windows, runner.token_budget)]
-    with ThreadPoolExecutor(callers) as pool:
-        rounds = [seconds_of(lambda parts: list(pool.map(runner.forward, parts)), filled) for _ in range(2)]
+    rounds = [seconds_of(lambda parts: list(way(parts)), filled) for _ in range(2)]
     return len(texts) / min(rounds)
 
 
@@ -237,7 +234,7 @@ class Served:
 
     def memory(self) -> float:
         """Of it and its children together, in GB; pages that several share, or map twice, are counted once."""
-        return sum(_memory(one.pid) for one in self._family())
+        return sum(one.memory_full_info().pss for one in self._family()) / 1e9
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -277,12 +274,6 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _memory(pid: int) -> float:
-    """Proportional set size in GB."""
-    found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 / 1e9 if found else 0.0
 
 
 if __name__ == "__main__":
