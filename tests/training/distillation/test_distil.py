@@ -8,9 +8,11 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
+from torch import Tensor
 
 from models.bundle import BaseReference, Bundle, open_bundle
 from models.example import SPLITS, read_examples, write_examples
+from models.network import SignaalModel
 from models.registry import bundle_at, where
 from models.runtime import Scorer
 from models.taxonomy import packaged_taxonomy
@@ -21,6 +23,7 @@ from training.comparison import Comparison
 from training.data import load_data
 from training.distillation import distil as distilling
 from training.distillation.distil import BesideTeacher
+from training.distillation.lesson import Lesson
 from training.errors import TrainingError
 from training.fitting import fit
 from training.provenance import read_how
@@ -36,6 +39,8 @@ class Distilled:
     alias_when_compared: str | None
     fetched: list[str]
     """Places that were asked of the registry, one a download."""
+    taught: list[bool]
+    """For each lesson, whether the student was in training."""
 
 
 ALIAS = "teaches"
@@ -53,8 +58,9 @@ def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> 
     store = small_run.settings.mlflow_tracking_uri
     client = MlflowClient(store, store)
     client.set_registered_model_alias("signaal", ALIAS, small_run.result.registered_version)
-    aliases, fetched, held = [], [], []
+    aliases, fetched, held, taught = [], [], [], []
     compare, download, hold = distilling.compare, mlflow.artifacts.download_artifacts, distilling.hold_against_teacher
+    lesson = Lesson.loss
 
     def training_begins(*arguments: Any) -> BaseReference:
         other = client.create_model_version("signaal", source=client.get_model_version("signaal", "1").source or "")
@@ -73,8 +79,13 @@ def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> 
         held.append((result, hold(result, *arguments)))
         return held[0][1]
 
+    def given(self: Lesson, forward: Any, student: SignaalModel, batch: dict[str, Tensor]) -> Tensor:
+        taught.append(student.training)
+        return lesson(self, forward, student, batch)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(Lesson, "loss", given)
         patch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", store)
         patch.setenv("SIGNAAL_CACHE_DIR", str(small_run.settings.cache_dir))
         patch.setattr("training.run.fit", training_begins)
@@ -86,7 +97,7 @@ def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> 
             == 0
         )
     (alias,) = aliases
-    return Distilled(*held[0], alias, fetched)
+    return Distilled(*held[0], alias, fetched, taught)
 
 
 def test_the_student_is_a_sealed_bundle_with_the_teachers_outputs(distilled: Distilled, small_run: SmallRun) -> None:
@@ -180,9 +191,10 @@ def test_it_is_held_against_its_teacher_on_the_test_texts_of_every_file(distille
 
 def test_it_learns_from_its_teacher_in_training_and_is_judged_by_the_labels(distilled: Distilled, small_run: SmallRun) -> None:
     history = MlflowClient(small_run.settings.mlflow_tracking_uri).get_metric_history
-    losses = [metric.value for metric in history(distilled.run.bundle.manifest.run_id, "train/loss")]
-    judged = [metric.value for metric in history(distilled.run.bundle.manifest.run_id, "train/eval_loss")]
-    assert min(losses) > max(judged) > 0, "the lesson is the sum of five distances, and half of the labels' loss"
+    run_id = distilled.run.bundle.manifest.run_id
+    judged = [metric.step for metric in history(run_id, "train/eval_loss")]
+    assert len(judged) == 2, "one an epoch"
+    assert distilled.taught == [True] * max(judged), "a lesson a step, and none in an evaluation"
 
 
 def test_a_student_that_wants_more_than_its_teacher_has_is_refused(small_run: SmallRun, tmp_path: Path) -> None:
