@@ -1,11 +1,12 @@
 """Long work on many ads, by several processes."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain, islice
 from multiprocessing import get_context
 from typing import TypeVar
+
+from models.cores import usable_cores
 
 FEW = 4
 """Batches for which starting processes is not worth it."""
@@ -16,13 +17,13 @@ Result = TypeVar("Result")
 
 
 def in_processes(work: Callable[[Batch], Result], batches: Iterator[Batch]) -> Iterator[Result]:
-    """What ``work`` makes of each batch, in order. From ``FEW`` batches on as many processes as there are cores are at it, a few
-    batches ahead of whoever takes the results; ``work`` and batches must be such as can be pickled."""
+    """What ``work`` makes of each batch, in order. From ``FEW`` batches on there is a process for each core at hand, and they are
+    a few batches ahead of whoever takes the results; ``work`` and batches must be such as can be pickled."""
     first = list(islice(batches, FEW))
     if len(first) < FEW:
         yield from map(work, first)
         return
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    processes = min(usable_cores(), MOST_PROCESSES)
     # Not forked: the program may have threads, and a lock that one of them holds would never be free in the child.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         waiting: list[Future[Result]] = []

@@ -7,6 +7,7 @@ from models.bundle import Bundle
 from models.registry import CHAMPION, RELEASED_NAME, bundle_at, where
 from models.settings import ModelSettings
 from training.fetched import fetched, fetched_once
+from training.processes import from_first
 from training.settings import TrainingSettings
 
 
@@ -38,10 +39,11 @@ def open_named(name: str, settings: ModelSettings) -> Bundle:
 
 
 def pinned(settings: TrainingSettings, model_settings: ModelSettings) -> TrainingSettings:
-    """With the version that an alias in ``start_from`` has now: while training goes on, it may get another."""
+    """With the version that an alias in ``start_from`` has now, the same in all processes: while training goes on, it may get
+    another."""
     if settings.start_from is None:
         return settings
-    return settings.model_copy(update={"start_from": place_of(settings.start_from, model_settings)})
+    return settings.model_copy(update={"start_from": from_first(place_of(settings.start_from, model_settings))})
 
 
 @contextmanager

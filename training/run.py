@@ -106,7 +106,7 @@ def run(
         TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
         BaseEncoderError: the base encoder cannot be had.
     """
-    settings = from_first(pinned(settings, model_settings))
+    settings = pinned(settings, model_settings)
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     if not is_first_process():

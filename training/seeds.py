@@ -52,7 +52,7 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
     Returns:
         The figures, by name; none in a process that only helped to train.
     """
-    settings = from_first(pinned(settings, model_settings))
+    settings = pinned(settings, model_settings)
     if not is_first_process():
         for seed, inner in from_first(list[tuple[int, str | None]]()):
             run(_with_seed(settings, seed), model_settings, resume=inner)

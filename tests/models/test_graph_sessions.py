@@ -8,8 +8,9 @@ from threading import Event, Semaphore, Thread
 import numpy as np
 import pytest
 
+from models.cores import usable_cores
 from models.errors import BundleError
-from models.graph_sessions import GraphSessions, mapped, providers, usable_cores
+from models.graph_sessions import GraphSessions, mapped, providers
 from models.onnx_graph import OUTPUTS, Precision, cached_graph
 from tests.conftest import SmallRun
 
@@ -62,20 +63,6 @@ def test_a_batch_that_is_alone_has_all_threads_and_another_beside_it_has_one(gra
 def test_as_many_callers_as_threads_are_welcome(graph: Path) -> None:
     assert GraphSessions(graph, precision="fp32", threads=3).callers == 3
     assert GraphSessions(graph, precision="fp32").callers == usable_cores()
-
-
-@pytest.mark.parametrize(
-    ("limit", "cores"), [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("", 8), (None, 8)]
-)
-def test_a_container_with_a_limit_has_as_many_cores_as_it_allows(
-    limit: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr("models.graph_sessions._siblings", str)
-    quota = tmp_path / "cpu.max"
-    if limit is not None:
-        quota.write_text(f"{limit}\n")
-    assert usable_cores(quota) == cores
 
 
 def test_after_a_batch_that_fails_the_next_is_alone_again(graph: Path) -> None:
@@ -161,12 +148,6 @@ def test_a_broken_graph_is_named(graph: Path) -> None:
     graph.write_bytes(b"no graph at all")
     with pytest.raises(BundleError, match=graph.name):
         GraphSessions(graph, precision="fp32")
-
-
-def test_two_threads_of_one_core_are_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
-    monkeypatch.setattr("models.graph_sessions._siblings", lambda number: f"{number % 2},{number % 2 + 2}")
-    assert usable_cores(tmp_path / "none") == 2
 
 
 CPU, GPU = "CPUExecutionProvider", "CUDAExecutionProvider"
