@@ -10,6 +10,8 @@ from models.errors import BundleError
 log = logging.getLogger(__name__)
 
 Precision = Literal["int8", "fp32"]
+FORM = 3
+"""Of the graphs that are written, counted up when they come to be written otherwise: the cache may hold others."""
 OUTPUTS = ("logits", "evidence", "document_type_logits")
 
 
@@ -40,4 +42,4 @@ def cached_graph(bundle: Bundle, cache_dir: Path, precision: Precision) -> Path:
 
 def graph_path(weights: str, cache_dir: Path, precision: Precision) -> Path:
     """Where the graph of these weights is cached."""
-    return cache_dir / "onnx" / f"{weights[:32]}.{precision}.onnx"
+    return cache_dir / "onnx" / f"{weights[:32]}.{precision}-{FORM}.onnx"

@@ -2,8 +2,6 @@
 
 One pass of one graph gives everything. Texts are read into windows (``models.windows``), windows of like length share a
 batch, and what the windows of one text say is put together again: a label's logit is its maximum over the windows.
-In int8 each window is a batch of its own: dynamic activations are scaled per batch, so that in company a text's logits
-would move (by 0.4 on average, measured), and on a CPU batches of these short texts gain nothing over it (also measured).
 """
 
 import os
@@ -30,7 +28,7 @@ from models.settings import ModelSettings
 from models.taxonomy import Taxonomy
 from models.windows import Window, WindowMaker, batches, padded
 
-TOKEN_BUDGET: dict[Precision, int] = {"fp32": 512, "int8": 1}
+TOKEN_BUDGET = 512
 """Tokens of one batch, padding included; a window longer than that is a batch of its own. With more, what a core works on no
 longer fits into its cache (docs/serving.md, Speed)."""
 GPU_TOKEN_BUDGET = 16_384
@@ -88,7 +86,7 @@ class GraphRunner:
         self.callers = self._sessions.callers
         """How many threads may well call ``forward`` at a time."""
         self.window_maker = WindowMaker(tokenizer_file, blind=blind)
-        self.token_budget = GPU_TOKEN_BUDGET if self._sessions.on_gpu else TOKEN_BUDGET[precision]
+        self.token_budget = GPU_TOKEN_BUDGET if self._sessions.on_gpu else TOKEN_BUDGET
 
     def forward(self, windows: Sequence[Window]) -> list[WindowScore]:
         """One batch through the graph, as it is; the caller keeps to ``token_budget``."""

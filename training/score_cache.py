@@ -1,8 +1,8 @@
 """What a graph said of a text once, kept, so that a second comparison need not ask again.
 
-One file a graph (weights and precision) in ``cache_dir/scores``. An entry's key is the SHA-256 of a window's token ids: what the
-graph is really given. So entries stay right whatever else changes (data, calibration, how texts are normalised), bundles that
-differ in calibration alone share them, and no text is kept.
+One file a graph (weights, precision, and how graphs are written) in ``cache_dir/scores``. An entry's key is the SHA-256 of a
+window's token ids: what the graph is really given. So entries stay right whatever else changes (data, calibration, how texts are
+normalised), bundles that differ in calibration alone share them, and no text is kept.
 """
 
 import hashlib
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from models.onnx_graph import Precision
+from models.onnx_graph import Precision, graph_path
 from models.runtime import GraphRunner, RawScore, WindowScore
 from models.windows import Window
 
 
 def scores_path(weights: str, cache_dir: Path, precision: Precision) -> Path:
     """Where the scores of the graph of these weights are kept."""
-    return cache_dir / "scores" / f"{weights[:32]}.{precision}.npz"
+    return cache_dir / "scores" / graph_path(weights, cache_dir, precision).with_suffix(".npz").name
 
 
 class CachedRunner(GraphRunner):

@@ -3,6 +3,7 @@
     make bench-serving
 
 One machine, one run, the same weights and the same texts of mixed length; the slow ways get the first 500 of them, and say so.
+All in fp32, but for the rows that say int8.
 The raw graph, batches of like length side by side on all cores, is the ceiling: tokens in, logits out, nothing else; the better
 of before and after. The same in a loop, a batch at a time, is what one would write first.
 Signaal, LitServe and MLflow's server read the text, calibrate, cut out evidence and detect the language; the pipeline tokenises.
@@ -72,15 +73,18 @@ def main() -> None:
     note("the scorer in this process, sorted", texts, len(texts) / seconds_of(scorer.score, texts))
     times = [seconds_of(scorer.score, [text]) for text in some]
     note("the scorer in this process, one text at a time", some, len(some) / sum(times), times)
-    with served([str(BINARY / "signaal-serve"), "api", "--port", "0"], r"listens on (http://\S+) ", "/readyz") as server:
-        for clients in (1, 8, 32):
-            part = some if clients == 1 else texts
-            speed, times = asyncio.run(load(part, clients, 1, score_body, f"{server.url}/v1/score"))
-            note(f"Signaal, {clients} client{'s' * (clients > 1)}, an ad a request", part, speed, times, server.memory())
-        speed, times = asyncio.run(load(texts, 8, 32, score_body, f"{server.url}/v1/score"))
-        note("Signaal, 8 clients, 32 ads a request", texts, speed, times, server.memory())
-        speed = asyncio.run(streamed(texts, f"{server.url}/v1/score/stream"))
-        note("Signaal, one stream", texts, speed, (), server.memory())
+    for precision in ("fp32", "int8"):
+        name = "Signaal" if precision == "fp32" else "Signaal in int8"
+        command = [str(BINARY / "signaal-serve"), "api", "--port", "0"]
+        with served(command, r"listens on (http://\S+) ", "/readyz", SIGNAAL_PRECISION=precision) as server:
+            for clients in (1, 8, 32):
+                part = some if clients == 1 else texts
+                speed, times = asyncio.run(load(part, clients, 1, score_body, f"{server.url}/v1/score"))
+                note(f"{name}, {clients} client{'s' * (clients > 1)}, an ad a request", part, speed, times, server.memory())
+            speed, times = asyncio.run(load(texts, 8, 32, score_body, f"{server.url}/v1/score"))
+            note(f"{name}, 8 clients, 32 ads a request", texts, speed, times, server.memory())
+            speed = asyncio.run(streamed(texts, f"{server.url}/v1/score/stream"))
+            note(f"{name}, one stream", texts, speed, (), server.memory())
     for size in (1, 32):
         speed, times = pipeline(some, size)
         note(f"transformers.pipeline, fp32, batch_size={size}", some, speed, times)
@@ -248,11 +252,13 @@ class Served:
 
 
 @contextmanager
-def served(command: list[str], announced: str | None, ready: str, url: str = "") -> Iterator[Served]:
+def served(command: list[str], announced: str | None, ready: str, url: str = "", **variables: str) -> Iterator[Served]:
     """A server, ready; its address is what it announces, or ``url``."""
     with tempfile.TemporaryFile("w+") as log:
         path = f"{BINARY}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by its name
-        environment = os.environ | {"SIGNAAL_BUNDLE": "released", "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = (
+            os.environ | {"SIGNAAL_BUNDLE": "released", "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2])} | variables
+        )
         server = Served(url, subprocess.Popen(command, stderr=log, stdout=log, env=environment))
         try:
             for _ in range(1800):

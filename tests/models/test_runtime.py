@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from models.errors import BundleError
+from models.onnx_graph import Precision
 from models.runtime import Scorer, keep_to
 from models.scores import Status
 from models.settings import ModelSettings
@@ -38,7 +39,9 @@ def test_evidence_offsets_are_of_the_original_text(scorer: Scorer) -> None:
             assert text[span.start : span.end] == span.text
 
 
-def test_neither_order_nor_company_changes_an_answer(scorer: Scorer) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_neither_order_nor_company_changes_an_answer(small_run: SmallRun, precision: Precision) -> None:
+    scorer = Scorer.of_bundle(small_run.result.bundle, small_run.settings.model_copy(update={"precision": precision}))
     together = scorer.score(TEXTS)
     alone = [scorer.score([text])[0] for text in TEXTS]
     backwards = scorer.score(TEXTS[::-1])[::-1]

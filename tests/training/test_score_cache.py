@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.onnx_graph import FORM
 from models.runtime import GraphRunner, Scorer, WindowScore
 from models.windows import Window
-from training.score_cache import CachedRunner
+from training.score_cache import CachedRunner, scores_path
 
 TEXTS = ["Plukkers gezocht, het paspoort blijft op kantoor.", "Cat lost near the station. " * 60, "Plukkers gezocht voor de kas."]
 
@@ -95,3 +96,10 @@ def test_texts_of_the_same_words_are_scored_once_whichever_batch_they_are_in(cou
     first, second = CachedRunner(counting, tmp_path / "x.npz").run(["Plukkers gezocht.", "Pluk\u00adkers gezocht."])
     assert counting.asked == 1
     assert (first.logits == second.logits).all()
+
+
+def test_scores_of_a_graph_that_was_written_otherwise_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scores_path("0" * 64, tmp_path, "int8")
+    assert before != scores_path("0" * 64, tmp_path, "fp32")
+    monkeypatch.setattr("models.onnx_graph.FORM", FORM + 1)
+    assert scores_path("0" * 64, tmp_path, "int8") != before
