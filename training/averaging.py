@@ -21,12 +21,11 @@ def write_mean(bundles: Sequence[Bundle], folder: Path) -> None:
     """Write the network's part of a bundle: the mean of theirs, or a copy where there is one.
 
     Raises:
-        BundleError: they are of different makes, or did not begin with the same weights. LoRA's two factors can be averaged one
-            by one only near a common beginning.
+        BundleError: they are of different makes, or neither did they begin with the same weights nor one with another's. LoRA's
+            two factors can be averaged one by one only near a common beginning.
     """
     first, *others = bundles
-    begun = {str(how_trained(bundle).get(STARTED_FROM)) for bundle in bundles}
-    if others and (len(begun) > 1 or begun == {"None"}):
+    if others and not _of_one_beginning(bundles):
         raise BundleError("These bundles did not begin with the same weights (start_from): their mean would mean nothing.")
     folder.mkdir(parents=True)
     for name in (*WEIGHT_FILES, "taxonomy.yaml"):
@@ -42,12 +41,21 @@ def write_mean(bundles: Sequence[Bundle], folder: Path) -> None:
     write_how(how_of_mean(bundles), folder)
 
 
+def _of_one_beginning(bundles: Sequence[Bundle]) -> bool:
+    """Whether all began with the same weights, or with those of another of them that did, or is itself the beginning."""
+    own = {str(bundle.identity) for bundle in bundles}
+    begun = [how_trained(bundle).get(STARTED_FROM) for bundle in bundles]
+    elsewhere = [start for start in begun if start not in own]
+    return len(elsewhere) == 1 or (None not in elsewhere and len(set(elsewhere)) == 1)
+
+
 def _make(path: Path) -> bytes:
     """What a file says of a network's make, by which two can be compared."""
     if path.name != "config.json":
         return path.read_bytes()
     facts = json.loads(path.read_text(encoding="utf-8"))
-    known = {name: facts[name] for name in sorted(facts) if name not in OF_TRAINING and facts[name] is not None}
+    noted = {name for name in facts if name.startswith("_")}  # by transformers: where it was loaded from
+    known = {name: facts[name] for name in sorted(facts.keys() - OF_TRAINING - noted) if facts[name] is not None}
     return json.dumps(known).encode()
 
 

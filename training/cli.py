@@ -91,7 +91,8 @@ def recalibrate(
 ) -> None:
     """Fit calibration and thresholds of a bundle anew on the validation split, without training; a new bundle comes out.
 
-    Of several bundles that began with the same weights (start_from) and differ in their seed, say, the weights are averaged.
+    Of several bundles that began with the same weights (start_from), or of one and others that began with it, the weights are
+    averaged.
     """
     from training.named_bundle import open_named
     from training.run import recalibrate as run_recalibration

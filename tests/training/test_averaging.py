@@ -87,3 +87,25 @@ def test_runs_that_differ_in_dropout_or_in_settings_that_are_not_set_are_of_one_
     (other.folder / "config.json").write_text(json.dumps({**config, "labels": config["labels"][1:]}))
     with pytest.raises(BundleError, match=r"differ in config\.json"):
         write_mean([one, other], tmp_path / "none")
+
+
+def test_a_bundle_and_those_that_began_with_it_have_a_mean(make: Make, tmp_path: Path) -> None:
+    root = make("root", 0.0, **{STARTED_FROM: None})
+    child = make("child", 1.0, **{STARTED_FROM: str(root.identity)})
+    others = [make(name, shift, **{STARTED_FROM: str(child.identity)}) for name, shift in (("a", 2.0), ("b", 5.0))]
+    write_mean([*others, root, child], tmp_path / "mean")
+    before, mean = (load_file(folder / "heads.safetensors") for folder in (root.folder, tmp_path / "mean"))
+    for key in mean:
+        assert torch.allclose(mean[key], before[key] + 2.0, atol=1e-5)
+    with pytest.raises(BundleError, match="did not begin with the same weights"):
+        write_mean([root, *others], tmp_path / "without the one between")
+
+
+def test_where_transformers_found_a_network_is_not_of_its_make(make: Make, tmp_path: Path) -> None:
+    one, other = make("a"), make("b")
+    facts = json.loads((other.folder / "config.json").read_text())
+    (other.folder / "config.json").write_text(json.dumps({**facts, "_name_or_path": "somewhere"}))
+    write_mean([one, other], tmp_path / "mean")
+    (other.folder / "config.json").write_text(json.dumps({**facts, "labels": []}))
+    with pytest.raises(BundleError, match="different makes"):
+        write_mean([one, other], tmp_path / "no mean")
