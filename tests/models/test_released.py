@@ -40,16 +40,6 @@ WARNINGS = {
 }
 
 
-def but_not_yet(**failing: str) -> list[object]:
-    """The languages of the texts above; the model that ships does not manage those named. Once one does, the test says so."""
-    return [
-        pytest.param(lang, marks=pytest.mark.xfail(reason=failing[lang], raises=AssertionError, strict=True))
-        if lang in failing
-        else lang
-        for lang in KEPT
-    ]
-
-
 @pytest.mark.parametrize("language", KEPT)
 def test_a_kept_passport_and_a_debt_are_found_with_their_words(released_scorer: Scorer, language: str) -> None:
     text, debt_words, passport_words = KEPT[language]
@@ -64,7 +54,7 @@ def test_a_kept_passport_and_a_debt_are_found_with_their_words(released_scorer: 
         assert any(span.start < start + len(words) and span.end > start for span in found.evidence), label
 
 
-@pytest.mark.parametrize("language", but_not_yet(en="0.7.0 says present (0.75), wrongly"))
+@pytest.mark.parametrize("language", KEPT)
 def test_whoever_keeps_the_own_passport_has_no_document_control(released_scorer: Scorer, language: str) -> None:
     text = KEPT[language][0].replace(*OWN[language])
     before, after = (
