@@ -125,7 +125,8 @@ class _Nodes:
         for place, name in enumerate(readers[0].input):
             if name in constants and list(constants[name].dims) == list(by.shape):
                 bias = numpy_helper.to_array(constants[name]) + by
-                readers[0].input[place] = self._constant(f"{name}.int8", bias.astype(np.float32))
+                # named after its reader: another may have the same bias, and another shift
+                readers[0].input[place] = self._constant(f"{readers[0].output[0]}.bias", bias.astype(np.float32))
 
     def look_up(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
         """Rows of the table, each times its scale."""

@@ -101,3 +101,20 @@ def test_the_bias_that_follows_takes_up_what_rounding_shifts() -> None:
         assert [output.name for output in model.graph.output] == ["out"]
         shifts.append(np.abs((run(model, tokens) - expected).mean(0)).max())
     assert shifts[1] < shifts[0] / 5
+
+
+def test_products_that_share_a_bias_are_each_shifted_by_their_own() -> None:
+    tokens = (np.linspace(-3, 3, 64) + RANDOM.normal(scale=0.1, size=(200, 64))).astype(np.float32)
+    matrices = {"held": MATRIX, "other": MATRIX[::-1].copy()}
+    model = one_step("MatMul", MATRIX, 1)
+    del model.graph.node[:]
+    model.graph.initializer.extend(
+        [numpy_helper.from_array(matrices["other"], "other"), numpy_helper.from_array(MATRIX[0], "bias")]
+    )
+    for name in matrices:
+        model.graph.node.append(helper.make_node("MatMul", ["given", name], [f"{name} product"]))
+        model.graph.node.append(helper.make_node("Add", [f"{name} product", "bias"], [f"{name} sum"]))
+    model.graph.node.append(helper.make_node("Concat", ["held sum", "other sum"], ["out"], axis=1))
+    quantise(model, {"given": tokens[:50]})  # type: ignore[dict-item]
+    expected = np.concatenate([tokens @ matrix + MATRIX[0] for matrix in matrices.values()], axis=1)
+    assert np.abs((run(model, tokens) - expected).mean(0)).max() < 0.1
