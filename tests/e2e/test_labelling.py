@@ -226,6 +226,23 @@ def test_every_definition_is_one_key_away(browser: Browser, site: Site, complain
         expect(ana.page.locator("#text")).to_be_focused()
 
 
+def test_a_dialog_that_closes_does_not_take_the_focus_from_the_next_key(browser: Browser, site: Site, complaints: Complaints) -> None:
+    """Its `close` event may come as late as after that key: a space meant for a kind of text then covered the text instead."""
+    bring(site.database, STRAWBERRIES)
+    with someone(browser, site, complaints, "ana") as ana:
+        ana.press("?")
+        kind = ana.page.get_by_label("Service ad")
+        ana.page.get_by_role("dialog").evaluate(
+            """(dialog, kind) => new Promise((closed) => {
+                 dialog.addEventListener("close", closed);
+                 dialog.close();
+                 kind.focus();
+               })""",
+            kind.element_handle(),
+        )
+        expect(kind).to_be_focused()
+
+
 def test_skip_back_pause_and_the_days_limit(browser: Browser, site: Site, complaints: Complaints) -> None:
     bring(site.database, "One ad.", "Two ads.", "Three ads.", "Four ads.")
     set_project(site.database, daily_limit=3, pause_after=3, support_text="Mira, room 4")

@@ -66,5 +66,4 @@ desk.open(facts.ad, null, null, draftOf(facts.proposal));
 page.cover(facts.blur);
 byId("language").textContent = languageName(facts.ad.language, say);
 announce(say("review.case_open"));
-byId("pause").addEventListener("close", () => page.focus());
-if (facts.pause) byId("pause").showModal();
+if (facts.pause) page.showDialog("pause");

@@ -61,6 +61,12 @@ export class PageDesk {
     byId("text").focus({ preventScroll: true });
   }
 
+  /** Closed, a dialog gives the focus back to what had it: the text, at once. (Its `close` event comes later, even between two keys.) */
+  showDialog(id) {
+    this.focus();
+    byId(id).showModal();
+  }
+
   /** Run one task at a time; what is asked for meanwhile does nothing. */
   async alone(task) {
     if (this.busy) return;
@@ -91,7 +97,7 @@ export class PageDesk {
       "document-type": focusDocumentType,
       "cannot-decide": () => byId("cannot-decide").focus(),
       "to-text": () => this.focus(),
-      help: () => byId("help").showModal(),
+      help: () => this.showDialog("help"),
     };
   }
 
@@ -117,7 +123,6 @@ export class PageDesk {
       button.addEventListener("click", () => this.#run({ name: button.dataset.action }));
     }
     text.addEventListener("pointerup", () => this.desk.takePointed());
-    byId("help").addEventListener("close", () => this.focus());
   }
 
   #listenToLabels() {

@@ -36,7 +36,7 @@ function open(answer) {
   byId("text").scrollTop = 0;
   page.focus();
   announce([say("review.next_ad"), byId("language").textContent, byId("remaining").textContent].join(" · "));
-  if (work.pause) byId("pause").showModal();
+  if (work.pause) page.showDialog("pause");
 }
 
 function startSaving(version, draft) {
@@ -188,7 +188,6 @@ byId("conflict-keep").addEventListener("click", keepMine);
 byId("conflict-take").addEventListener("click", takeStored);
 byId("try-again").addEventListener("click", tryAgain);
 byId("nothing-back").addEventListener("click", () => attempt(goBack));
-byId("pause").addEventListener("close", () => page.focus());
 document.addEventListener("visibilitychange", (event) => document.hidden && leave(event));
 window.addEventListener("beforeunload", leave);
 page.alone(next);
