@@ -68,8 +68,8 @@ def evaluate(
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports/evaluation"),
 ) -> None:
     """Write a report (JSON, Markdown, HTML with plots) of a bundle on the test split of DATA, beside two baselines."""
+    from training.full_evaluation import evaluate_bundle
     from training.named_bundle import open_named
-    from training.run import evaluate_bundle
 
     settings = ModelSettings()
     report, figures = evaluate_bundle(open_named(bundle, settings), data, output, settings)

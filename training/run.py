@@ -37,23 +37,19 @@ from models.settings import ModelSettings
 from models.taxonomy import Taxonomy, packaged_taxonomy
 from models.weights import load_weights
 from training.averaging import write_mean
-from training.baselines import baseline_figures
 from training.card import model_card
 from training.checkpoints import RunFolder
-from training.checks.indicator_check import indicator_check
-from training.data import TrainingData, load_data, load_sources
+from training.data import TrainingData, load_sources
 from training.dataset import document_type_indices, label_matrix
 from training.errors import TrainingError
-from training.evaluation import Predictions, choose_evidence_threshold, figures, predict
-from training.faithfulness import faithfulness
+from training.evaluation import choose_evidence_threshold
 from training.fetched import fetched_once
 from training.fitting import fit
+from training.full_evaluation import evaluate_scorer, score_with_progress
 from training.named_bundle import pinned
-from training.plots import draw_all
 from training.processes import from_first, is_first_process
-from training.provenance import STARTED_FROM, Unseen, how_trained, read_how, started_from, trained_languages, unseen, unseen_by
+from training.provenance import STARTED_FROM, how_trained, read_how, trained_languages, unseen
 from training.report import write_report
-from training.robustness import robustness
 from training.settings import TrainingSettings
 from training.tracking import git_commit, log_data, log_figures, register, start_run
 
@@ -268,62 +264,6 @@ def build_runner(folder: Path, base: BaseReference, model_settings: ModelSetting
     )
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that is measured of a scorer, and what the plots are drawn from."""
-
-    figures: dict[str, Any]
-    baselines: dict[str, Any]
-    predictions: Predictions
-
-    def facts(self, model: ModelIdentity, data_digest: str, by: Unseen, begun_with: str | None) -> dict[str, Any]:
-        """What a report tells: of which model, on which data, by whom these were not seen, and what the model started from."""
-        return {
-            "model": asdict(model),
-            "data_digest": data_digest,
-            "unseen": by,
-            "started_from": begun_with,
-            "figures": self.figures,
-            "baselines": self.baselines,
-        }
-
-    def draw(self, folder: Path) -> dict[str, Path]:
-        return draw_all(self.predictions, self.figures, self.baselines, folder)
-
-
-def evaluate_scorer(scorer: Scorer, data: TrainingData, trained: frozenset[str] | None = None) -> Evaluation:
-    """Figures on the test split, on rewritings of it and on IndicatorCheck, beside baselines that saw the training split.
-
-    Args:
-        scorer: the model's.
-        data: the splits.
-        trained: languages that its training saw; those of the training split when None, or when no test text is in one.
-    """
-    test = data.splits["test"]
-    raw = score_with_progress(scorer.runner, test, "test")
-    known = (trained or frozenset()) & {example.lang for example in test} or data.languages
-    log.info("Evaluating behaviour: robustness, evidence, IndicatorCheck.")
-    results = {
-        **figures(scorer, test, raw, trained_languages=known),
-        "robustness": robustness(scorer, test, raw),
-        "faithfulness": faithfulness(scorer, test),
-        "indicator_check": indicator_check(scorer),
-    }
-    known_test = [example for example in test if example.lang in known]
-    baselines = baseline_figures({**data.splits, "test": known_test}, scorer.taxonomy)
-    return Evaluation(results, baselines, predict(scorer, test, raw))
-
-
-def score_with_progress(runner: GraphRunner, examples: list[LabelledExample], what: str) -> list[RawScore]:
-    """Raw scores of a split, with a progress bar."""
-    from rich.progress import track
-
-    raw: list[RawScore] = []
-    for start in track(range(0, len(examples), 256), description=f"Scoring {what}", transient=True):
-        raw += runner.run([example.text for example in examples[start : start + 256]])
-    return raw
-
-
 def calibrate(taxonomy: Taxonomy, examples: list[LabelledExample], raw: list[RawScore]) -> Calibration:
     """Calibration, thresholds and evidence threshold from the validation split."""
     return fit_calibration(
@@ -343,12 +283,3 @@ def profile_of(scorer: Scorer, examples: list[LabelledExample], raw: list[RawSco
     scores = [scorer.answer(example.text, score, evidence=False) for example, score in zip(examples, raw, strict=True)]
     facts = [TextFacts.of(example.text, score.windows, unknown) for example, score in zip(examples, raw, strict=True)]
     return Profile.from_scores(scores, facts)
-
-
-def evaluate_bundle(bundle: Bundle, path: Path, output: Path, model_settings: ModelSettings) -> tuple[Path, dict[str, Any]]:
-    """Report of a bundle on the test split of a data file."""
-    scorer = Scorer.of_bundle(bundle, model_settings)
-    data = load_data(path, scorer.taxonomy)
-    evaluation = evaluate_scorer(scorer, data)
-    facts = evaluation.facts(bundle.identity, data.digest, unseen_by(bundle, data.digest), started_from(bundle))
-    return write_report(output, facts, evaluation.draw(output)), evaluation.figures

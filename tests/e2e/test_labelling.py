@@ -226,7 +226,7 @@ def test_every_definition_is_one_key_away(browser: Browser, site: Site, complain
         expect(ana.page.locator("#text")).to_be_focused()
 
 
-def test_a_dialog_that_closes_does_not_take_the_focus_from_the_next_key(browser: Browser, site: Site, complaints: Complaints) -> None:
+def test_a_dialog_that_closes_does_not_take_the_focus_later(browser: Browser, site: Site, complaints: Complaints) -> None:
     """Its `close` event may come as late as after that key: a space meant for a kind of text then covered the text instead."""
     bring(site.database, STRAWBERRIES)
     with someone(browser, site, complaints, "ana") as ana:
