@@ -76,7 +76,8 @@ def test_from_new_labels_to_a_model_in_service_and_back(tmp_path: Path, monkeypa
 
     decided = json.loads((tmp_path / "reports/promotion/comparison.json").read_text())
     assert (decided["a"]["version"], decided["b"]["version"]) == ("one", "two")
-    assert decided["figures"]["macro_f1"]["difference"] > 0, "training on made it a better model"
+    # After so few steps hardly a text reaches the threshold; the order of the texts needs none.
+    assert decided["figures"]["mean_average_precision"]["difference"] > 0, "training on made it a better model"
     how = json.loads((tmp_path / two / "training.json").read_text())
     assert how["started_from"] == str(open_bundle(tmp_path / one).identity)
     assert how["ancestors"] == [json.loads((tmp_path / one / "training.json").read_text())["data"]]
