@@ -1,7 +1,4 @@
-"""One language goes wrong: a real network with what tells Bulgarian taken off its heads' weights.
-
-The network tells languages so little by the time its heads read that others lose with it, though less: not the way to see a gate
-refuse for one language alone. That needs a network whose encoder was trained to lose it."""
+"""One language goes wrong: a real network with what tells Bulgarian taken off its heads' weights."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +16,10 @@ from models.settings import ModelSettings
 from models.weights import load_weights
 from models.windows import WindowMaker, padded
 from tests.training.promotion.conftest import Workshop
-from tests.training.promotion.test_gates import GATES
+from tests.training.promotion.test_gates import GATES, shut
 from training.checks.indicator_check import load_pairs
-from training.comparison import compare
-from training.gates import judge
+from training.comparison import Comparison, compare
+from training.gates import Verdict, judge
 from training.measurement import open_contender, read_test_texts
 from training.settings import DataSource
 
@@ -30,8 +27,11 @@ LANGUAGE = "bg"
 PUSH = 12.0
 
 
-@pytest.fixture
-def own_graphs(model_settings: ModelSettings, tmp_path: Path) -> Iterator[ModelSettings]:
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def own_graphs(model_settings: ModelSettings) -> Iterator[ModelSettings]:
     """The user's base encoder and graphs; graphs that are made here do not stay."""
     before = set((model_settings.cache_dir / "onnx").iterdir())
     yield model_settings
@@ -67,17 +67,34 @@ def silence_language(folder: Path, settings: ModelSettings) -> None:
     save_file(heads, folder / "heads.safetensors")
 
 
-@pytest.mark.slow
-def test_a_model_that_lost_a_language_is_refused_for_that_language(
-    workshop: Workshop, own_graphs: ModelSettings, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def comparison(workshop: Workshop, own_graphs: ModelSettings, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """The model that ships (A) beside the broken one (B)."""
     test = [item.example for item in read_corpus(corpus_paths()) if item.example.split == "test"]
-    data = tmp_path / "test.jsonl"
+    data = tmp_path_factory.mktemp("language-gate") / "test.jsonl"
     write_examples([e for e in test if e.lang == LANGUAGE][::2] + [e for e in test if e.lang not in (LANGUAGE, "uk")][::10], data)
     broken = workshop.make("no-bulgarian", edit=lambda folder: silence_language(folder, own_graphs))
     a, b = (open_contender(str(name), own_graphs, "fp32") for name in ("released", broken.folder))
-    comparison = compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), own_graphs, load_pairs()[::20])
-    (verdict,) = [v for v in judge(comparison, GATES) if (v.gate, v.what) == ("language_f1", LANGUAGE)]
+    return compare(a, b, read_test_texts([DataSource(path=data)], a.bundle.taxonomy), own_graphs, load_pairs()[::20])
+
+
+@pytest.fixture(scope="module")
+def verdict(comparison: Comparison) -> Verdict:
+    (of_language,) = [v for v in judge(comparison, GATES) if (v.gate, v.what) == ("language_f1", LANGUAGE)]
+    return of_language
+
+
+def test_a_model_that_lost_a_language_is_refused_for_it(verdict: Verdict) -> None:
     assert verdict.refusal
-    assert verdict.difference is not None
-    assert verdict.difference < -0.2
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="0.8.0's heads hardly see the language: Bulgarian loses 0.26 of macro-F1 and others up to 0.25 with it. Only a "
+    "network whose encoder was trained to lose it would lose it alone.",
+)
+def test_and_for_that_language_alone(comparison: Comparison, verdict: Verdict) -> None:
+    assert shut(comparison)["language_f1"] == [LANGUAGE]
+    assert verdict.b is not None
+    assert verdict.b < 0.2
