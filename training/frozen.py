@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor, nn
 
 from models.base import base_encoder_folder
@@ -29,6 +28,7 @@ from models.weights import load_weights
 from models.windows import Window, WindowMaker, batches, padded
 from training.dataset import WindowCollator, rows_of
 from training.loop import device
+from training.progress import with_progress
 
 TOKENS_AT_ONCE = 4096
 """Of one batch through the encoder, padding included."""
@@ -77,7 +77,7 @@ class FrozenEncoder:
     def batches(self, windows: Sequence[Window], what: str) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Windows of like length through the encoder: their places, and on the CPU token states [batch, longest, hidden] and
         mask. Shows a progress bar."""
-        for places in track(list(batches(windows, TOKENS_AT_ONCE)), description=what, transient=True):
+        for places in with_progress(list(batches(windows, TOKENS_AT_ONCE)), what):
             ids, mask = (torch.from_numpy(values) for values in padded([windows[i] for i in places], self.maker.pad_id))
             with torch.inference_mode():
                 states = self.network(input_ids=ids.to(device()), attention_mask=mask.to(device())).last_hidden_state.cpu()

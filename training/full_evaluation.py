@@ -16,6 +16,7 @@ from training.data import TrainingData, load_data
 from training.evaluation import Predictions, figures, predict
 from training.faithfulness import faithfulness
 from training.plots import draw_all
+from training.progress import with_progress
 from training.provenance import Unseen, started_from, unseen_by
 from training.report import write_report
 from training.robustness import robustness
@@ -71,10 +72,8 @@ def evaluate_scorer(scorer: Scorer, data: TrainingData, trained: frozenset[str] 
 
 def score_with_progress(runner: GraphRunner, examples: list[LabelledExample], what: str) -> list[RawScore]:
     """Raw scores of a split, with a progress bar."""
-    from rich.progress import track
-
     raw: list[RawScore] = []
-    for start in track(range(0, len(examples), 256), description=f"Scoring {what}", transient=True):
+    for start in with_progress(range(0, len(examples), 256), f"Scoring {what}"):
         raw += runner.run([example.text for example in examples[start : start + 256]])
     return raw
 

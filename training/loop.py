@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import mlflow
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from models.network import SignaalModel
+from training.progress import with_progress
 from training.sampler import GROUPED_BATCHES
 
 log = logging.getLogger(__name__)
@@ -144,15 +143,14 @@ class Loop:
             self._model.train()
             losses: list[float] = []
             batches = self._batches()[: pace.steps - done]
-            with Progress(console=Console(stderr=True), transient=True) as progress:
-                for rows in progress.track(batches, description=f"Epoch {epoch + 1}"):
-                    loss = self._loss_of(rows)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    nn.utils.clip_grad_norm_([*groups["encoder"], *groups["head"]], MAX_GRADIENT)
-                    optimizer.step()
-                    schedule.step()
-                    optimizer.zero_grad(set_to_none=True)
-                    losses.append(float(loss.detach()))
+            for rows in with_progress(batches, f"Epoch {epoch + 1}"):
+                loss = self._loss_of(rows)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_([*groups["encoder"], *groups["head"]], MAX_GRADIENT)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad(set_to_none=True)
+                losses.append(float(loss.detach()))
             done, epoch = done + len(batches), epoch + 1
             yield epoch, float(np.mean(losses))
 

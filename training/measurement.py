@@ -22,6 +22,7 @@ from training.data import DataFile, digest_of
 from training.errors import TrainingError
 from training.evaluation import Array, Predictions, evidence_counts, predict
 from training.named_bundle import open_named, place_of
+from training.progress import with_progress
 from training.robustness import RewritingDecisions, decide_rewritten, disguised, identity_swapped
 from training.score_cache import CachedRunner, scores_path
 from training.settings import DataSource
@@ -167,12 +168,10 @@ def measure(contender: OpenContender, data: TestTexts, pairs: Sequence[Pair], ca
 
 def _score_all(runner: CachedRunner, texts: list[str], what: str) -> None:
     """Fill the cache, longest texts first: texts of like length share a batch."""
-    from rich.progress import track
-
     texts = sorted(set(texts), key=len, reverse=True)
     log.info("%s reads %d texts.", what, len(texts))
     starts = range(0, len(texts), CHUNK)
-    for number, start in enumerate(track(starts, description="Scoring", transient=True), start=1):
+    for number, start in enumerate(with_progress(starts, "Scoring"), start=1):
         runner.run(texts[start : start + CHUNK])
         if number % CHUNKS_A_SAVE == 0:
             runner.save()  # so that whoever is interrupted goes on from here

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -22,6 +21,7 @@ from training.checkpoints import passing_checkpoints
 from training.dataset import WindowCollator, label_matrix, rows_of
 from training.errors import TrainingError
 from training.frozen import TOKENS_AT_ONCE, TokenStates, fit_heads, head_logits
+from training.progress import with_progress
 from training.settings import TrainingSettings
 from training.trainer import fine_tune
 
@@ -68,7 +68,7 @@ def calibrated(logits: Array, examples: Sequence[LabelledExample], taxonomy: Tax
 def with_heads(known: TokenStates, folds: Sequence[Fold], seed: int) -> Array:
     """The cheap way: heads on a frozen encoder for each fold. Logits [examples, labels]."""
     logits = np.empty((len(known.examples), len(known.taxonomy.label_ids)))
-    for number, fold in enumerate(track(folds, description="Training heads", transient=True)):
+    for number, fold in enumerate(with_progress(folds, "Training heads")):
         logits[fold.judged] = head_logits(fit_heads(known, fold.learnt, seed=seed + number), known, fold.judged)
     return logits
 
@@ -107,7 +107,7 @@ def network_logits(model: SignaalModel, examples: Sequence[LabelledExample], tax
     collate = WindowCollator(maker.pad_id)
     logits = np.full((len(examples), len(taxonomy.label_ids)), -np.inf)
     with torch.inference_mode():
-        for batch in track(list(batches(windows, TOKENS_AT_ONCE)), description="Judging what was held out", transient=True):
+        for batch in with_progress(list(batches(windows, TOKENS_AT_ONCE)), "Judging what was held out"):
             inputs = collate([rows[i] for i in batch])
             ids, mask = (inputs[name].to(model.device) for name in ("input_ids", "attention_mask"))
             found = model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()

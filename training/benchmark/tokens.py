@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from models.losses import FREE
 from models.windows import Window, WindowMaker
 from training.benchmark.records import BenchmarkExample
 from training.benchmark.task import Task
+from training.progress import with_progress
 
 CHUNK = 500
 
@@ -82,7 +81,7 @@ def tokenise(examples: Sequence[BenchmarkExample], task: Task, maker: WindowMake
     spans: list[list[tuple[int, int, int]]] = []
     cut_off = 0
     chunks = range(0, len(examples), CHUNK)
-    for start in track(chunks, f"Tokenising {name}", console=Console(stderr=True), transient=True):
+    for start in with_progress(chunks, f"Tokenising {name}"):
         chunk = examples[start : start + CHUNK]
         firsts, longer = first_windows(chunk, maker)
         cut_off += longer

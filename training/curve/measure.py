@@ -1,5 +1,6 @@
 """Train on growing shares of the data, and judge the same held-out texts each time."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from models.example import LabelledExample
 from training.errors import TrainingError
 from training.out_of_fold import Fold, scenario_folds, scenario_groups
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 HELD_OUT = 4
@@ -64,6 +67,7 @@ def measure_curve(
         for draw in range(seeds):
             places = growing_part(examples, fold, fraction, seed + draw, language)
             sizes[number] += sum(not language or examples[place].lang == language for place in places) / seeds
+            log.info("Training %d of %d, on %d texts.", number * seeds + draw + 1, len(fractions) * seeds, len(places))
             of_fraction.append(train(places, fold.judged, seed + draw))
         found.append(of_fraction)
     judged = [examples[place] for place in fold.judged if not language or examples[place].lang == language]

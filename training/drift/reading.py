@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from models.bundle import Bundle
 from models.profile import TextFacts
@@ -12,6 +11,7 @@ from models.runtime import Scorer
 from models.settings import ModelSettings
 from training.drift.sample import STATUSES, Scored
 from training.frozen import FrozenEncoder, mean_states
+from training.progress import with_progress
 
 AT_ONCE = 64
 
@@ -33,7 +33,7 @@ class BundleReader:
     def score(self, texts: Sequence[str], languages: Sequence[str | None]) -> Scored:
         """Score texts, with a progress bar; a language that is not given is detected."""
         scores = []
-        for start in track(range(0, len(texts), AT_ONCE), description="Scoring", transient=True):
+        for start in with_progress(range(0, len(texts), AT_ONCE), "Scoring"):
             part = slice(start, start + AT_ONCE)
             scores += self._scorer.score(texts[part], languages[part], evidence=False)
         found = [score.indicators | score.counter_indicators for score in scores]
