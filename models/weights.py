@@ -71,7 +71,7 @@ def start_from(model: SignaalModel, folder: Path) -> None:
     """Give a network that is about to be trained the weights of a bundle of the same make (in place).
 
     Raises:
-        BundleError: the bundle has other labels, another method of training, or adapters of another rank.
+        BundleError: the bundle has other labels, another method of training, other layers, or other adapters.
     """
     if isinstance(model.encoder, PeftModel) != (folder / "adapter.safetensors").is_file():
         raise BundleError(f"{folder} was trained with another method (lora or not) than this run's.")
@@ -80,12 +80,13 @@ def start_from(model: SignaalModel, folder: Path) -> None:
         raise BundleError(f"{folder} has other labels than this run's taxonomy.")
     try:
         if isinstance(model.encoder, PeftModel):
+            _check_adapter(model.encoder, folder)
             _load_adapter(model, folder)
         elif (folder / "encoder.safetensors").is_file():
             _load_encoder(model, folder, load_file(folder / "encoder.safetensors"))
         _load_heads(model, folder)
     except RuntimeError as error:  # torch: a size mismatch
-        raise BundleError(f"{folder} does not fit this run's network (layers, or rank of the adapters).") from error
+        raise BundleError(f"{folder} does not fit this run's network (layers, or the encoder's shape).") from error
 
 
 def _load_encoder(model: SignaalModel, folder: Path, tensors: dict[str, Tensor]) -> None:
@@ -117,10 +118,21 @@ def _add_lora_of(model: SignaalModel, folder: Path) -> None:
     add_lora(model, **json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")))
 
 
+def _check_adapter(encoder: PeftModel, folder: Path) -> None:
+    """Another rank does not fit; another scale fits, and would be another network than the bundle's."""
+    theirs = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    ours = cast(LoraConfig, encoder.peft_config["default"])
+    if (theirs["rank"], theirs["alpha"]) != (ours.r, ours.lora_alpha):
+        raise BundleError(
+            f"{folder} has adapters of rank {theirs['rank']} and alpha {theirs['alpha']}, this run {ours.r} and "
+            f"{ours.lora_alpha}: set lora_rank and lora_alpha to the bundle's."
+        )
+
+
 def _load_adapter(model: SignaalModel, folder: Path) -> None:
     loaded = set_peft_model_state_dict(cast(PeftModel, model.encoder), load_file(folder / "adapter.safetensors"))
-    if loaded.unexpected_keys:
-        raise BundleError(f"{folder / 'adapter.safetensors'} does not fit the base encoder.")
+    if loaded.unexpected_keys or any("lora_" in name for name in loaded.missing_keys):
+        raise BundleError(f"{folder / 'adapter.safetensors'} does not fit the network: it has other layers.")
 
 
 def _load_heads(model: SignaalModel, folder: Path) -> None:

@@ -17,6 +17,7 @@ import yaml
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from models.settings import ModelSettings
 from training.configuration import configuration_text, load_settings
 from training.errors import TrainingError
 from training.processes import from_first
@@ -26,6 +27,8 @@ STATE = "trainer_state.json"
 """Transformers writes it last, so a checkpoint that has it is whole."""
 RUN = "run.json"
 """Written last and removed first: a folder that has it can be gone on from."""
+DECIDE = ("precision", "registered_model")
+"""Of the environment's settings, those that decide a run's figures, and where its bundle goes."""
 PASSING = "passing-"
 """How the name of a folder begins whose training nobody resumes."""
 
@@ -49,12 +52,17 @@ class RunFolder:
     def __init__(self, output: Path, run_id: str) -> None:
         self.path = (output / f"checkpoints-{run_id[:8]}").resolve()
 
-    def begin(self, settings: TrainingSettings, run_id: str, data_digest: str, tracking_uri: str) -> None:
-        """Write down what the run is, so that it can go on, from whatever folder."""
+    def begin(self, settings: TrainingSettings, run_id: str, data_digest: str, model_settings: ModelSettings) -> None:
+        """Write down what the run is, so that it can go on, from whatever folder and in whatever environment."""
         self.path.mkdir(parents=True, exist_ok=True)
         config = configuration_text(settings.anchored(), comments=False)
         (self.path / "config.yaml").write_text(config, encoding="utf-8")
-        facts = {"run_id": run_id, "data_digest": data_digest, "store": _anchored_store(tracking_uri)}
+        facts = {
+            "run_id": run_id,
+            "data_digest": data_digest,
+            "store": _anchored_store(model_settings.mlflow_tracking_uri),
+            **{name: getattr(model_settings, name) for name in DECIDE},
+        }
         (self.path / RUN).write_text(json.dumps(facts), encoding="utf-8")
 
     @property
@@ -68,11 +76,14 @@ class RunFolder:
         (self.path / RUN).unlink()
         shutil.rmtree(self.path)
 
-    @property
-    def store(self) -> str | None:
-        """The MLflow store that the run is in, when that is a file here; None when the environment must say."""
-        store = self._facts().get("store")
-        return None if store is None else str(store)
+    def model_settings(self, given: ModelSettings) -> ModelSettings:
+        """Those that the run goes on with: what decides its bundle is as it was; the MLflow store, too, when that is a file
+        here and the environment names none."""
+        facts = self._facts()
+        kept = {name: facts[name] for name in DECIDE if name in facts}
+        if facts.get("store") and "mlflow_tracking_uri" not in given.model_fields_set:
+            kept["mlflow_tracking_uri"] = facts["store"]
+        return given.model_copy(update=kept)
 
     @property
     def data_digest(self) -> str:

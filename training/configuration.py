@@ -4,6 +4,7 @@ A value comes from the command line, else from the environment (``SIGNAAL_TRAIN_
 default of ``training.settings``, whose descriptions are also the comments of the file that ``signaal-train init`` writes.
 """
 
+import logging
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from training.checked_settings import Where, checked
 from training.errors import ConfigurationError
 from training.settings import HEADINGS, TrainingSettings
 
+log = logging.getLogger(__name__)
+
 WIDTH = 110
 
 
@@ -27,19 +30,28 @@ def load_settings(
     Args:
         file: a configuration file; None when there is none.
         changes: what the command line says: a setting, or ``outer.inner``, to its value.
-        defaults: what a command takes, instead of the settings' own defaults, where nothing else says anything.
+        defaults: what a command takes instead of the settings' own defaults, also where the file says just these: one that
+            ``init`` wrote says all of them.
 
     Raises:
         ConfigurationError: the file cannot be read, or something in it, the environment or ``changes`` is wrong; the message
             names every place.
     """
     values, lines = _read(file) if file else ({}, {})
-    values = {**(defaults or {}), **values}
+    own = {name: value for name, value in (defaults or {}).items() if name not in values or values[name] == _default(name)}
+    if instead := {name: value for name, value in own.items() if name in values}:
+        told = ", ".join(f"{name} {value}" for name, value in instead.items())
+        log.info("Instead of a run's defaults in %s, this command's: %s. --set overrules.", file, told)
+    values = {**values, **own}
 
     def place(loc: Where) -> str:
         return f"{file}:{next((lines[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in lines), 1)}"
 
     return checked(TrainingSettings, changes or {}, values, place)
+
+
+def _default(name: str) -> Any:
+    return TrainingSettings.model_fields[name].default
 
 
 def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from models.example import LabelledExample
 from models.onnx_export import export_onnx
 from models.onnx_graph import graph_path
 from models.profile import Profile, TextFacts
+from models.registry import promote
 from models.runtime import GraphRunner, RawScore, Scorer
 from models.scores import ModelIdentity
 from models.settings import ModelSettings
@@ -41,6 +42,7 @@ from training.card import model_card
 from training.checkpoints import RunFolder
 from training.data import TrainingData, load_sources
 from training.dataset import document_type_indices, label_matrix
+from training.distillation.distil import BesideTeacher, hold_against_teacher
 from training.errors import TrainingError
 from training.evaluation import choose_evidence_threshold
 from training.fetched import fetched_once
@@ -81,13 +83,16 @@ class RunResult(_Measured):
     registered_version: str
     settings: TrainingSettings
     """As it ran: an alias in ``start_from`` is the version that it had when the run began."""
+    beside_teacher: BesideTeacher | None = None
+    """Of a student."""
 
 
 @fetched_once()
 def run(
     settings: TrainingSettings, model_settings: ModelSettings, *, resume: str | None = None, nested: bool = False
 ) -> RunResult | None:
-    """Fine-tune, then ``finish``; the bundle and the report end in ``settings.output``.
+    """Fine-tune, evaluate, register; the bundle and the report end in ``settings.output``. A student is held against its teacher
+    before it is registered, and gets its alias then, unless it is one of several (``training.seeds``).
 
     Args:
         settings: the run's; when one goes on, those that it began with (``training.checkpoints.interrupted``).
@@ -101,6 +106,7 @@ def run(
     Raises:
         TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
         BaseEncoderError: the base encoder cannot be had.
+        BundleError: the weights to start from do not fit.
     """
     settings = pinned(settings, model_settings)
     taxonomy = packaged_taxonomy()
@@ -114,12 +120,18 @@ def run(
         kept = RunFolder(settings.output, run_id)
         if resume is None:
             log_data(data)
-            kept.begin(settings, run_id, data.digest, model_settings.mlflow_tracking_uri)
+            kept.begin(settings, run_id, data.digest, model_settings)
         elif kept.data_digest != data.digest:
             raise TrainingError("The data are not those that the run began with: it cannot go on. Start a new run.")
         folder = _fresh_folder(settings.output, run_id)
         base = fit(folder, run_id, data, taxonomy, settings, model_settings)
-        result = finish(folder, base, data, taxonomy, settings, model_settings, run_id=run_id)
+        made = evaluated(folder, base, data, taxonomy, settings, model_settings, run_id=run_id)
+        beside = None
+        if settings.method == "distil":
+            beside = hold_against_teacher(made.bundle, made.report.parent, settings, model_settings)
+        result = replace(registered(made, settings, model_settings), beside_teacher=beside)
+        if beside and not nested:
+            promote(result.registered_version, model_settings, settings.distillation.alias)
         kept.remove()
         return result
 

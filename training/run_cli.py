@@ -105,9 +105,8 @@ def start(settings: TrainingSettings, resume: str | None = None) -> None:
 
     say_what_is_ignored(settings)
     model_settings = ModelSettings()
-    store = RunFolder(settings.output, resume).store if resume else None
-    if store is not None and "mlflow_tracking_uri" not in model_settings.model_fields_set:
-        model_settings = model_settings.model_copy(update={"mlflow_tracking_uri": store})
+    if resume:
+        model_settings = RunFolder(settings.output, resume).model_settings(model_settings)
     if settings.seeds:
         from training.seeds import run_seeds
 
@@ -119,12 +118,10 @@ def start(settings: TrainingSettings, resume: str | None = None) -> None:
     if result is None:
         return
     print_result(result)
-    if settings.method == "distil":
-        from training.distillation.distil import hold_against_teacher
+    if result.beside_teacher:
         from training.promotion_cli import print_comparison
 
-        beside = hold_against_teacher(result, model_settings)
-        print_comparison(beside.comparison, beside.report)
+        print_comparison(result.beside_teacher.comparison, result.beside_teacher.report)
         alias = settings.distillation.alias
         console.print(
             f"version {result.registered_version} has the alias {alias}; "

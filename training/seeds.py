@@ -8,6 +8,7 @@ import mlflow
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from models.registry import promote
 from models.settings import ModelSettings
 from training.checkpoints import RunFolder
 from training.fetched import fetched_once
@@ -18,6 +19,9 @@ from training.settings import TrainingSettings
 from training.tracking import start_run
 
 log = logging.getLogger(__name__)
+
+BEST_BY = "validation/mean_average_precision"
+"""In MLflow, of each seed's run."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
         outer_id = outer.info.run_id
         log.info("Run %s of %d seeds.", outer_id, len(settings.seeds))
         kept = RunFolder(settings.output, outer_id)
-        kept.begin(settings, outer_id, "", model_settings.mlflow_tracking_uri)
+        kept.begin(settings, outer_id, "", model_settings)
         client = MlflowClient()
         begun = _inner_runs(client, outer)
         todo: list[tuple[int, str | None]] = []
@@ -72,11 +76,27 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
                 todo.append((seed, before.info.run_id if before is not None and going_on else None))
         for seed, inner in from_first(todo):
             run(_with_seed(settings, seed), model_settings, resume=inner, nested=True)
-        results = _figures([_inner_runs(client, outer)[seed] for seed in settings.seeds])
+        begun = _inner_runs(client, outer)
+        results = _figures([begun[seed] for seed in settings.seeds])
         mlflow.log_metrics({f"mean/{figure.name}": figure.mean for figure in results})
         mlflow.log_metrics({f"spread/{figure.name}": figure.spread for figure in results})
+        if settings.method == "distil":
+            _give_alias([begun[seed] for seed in settings.seeds], settings, model_settings)
         kept.remove()
         return results
+
+
+def _give_alias(students: list[Run], settings: TrainingSettings, model_settings: ModelSettings) -> None:
+    """To the student that is best on the validation split, which is not what they are compared on."""
+    best = max(students, key=lambda one: float(one.data.metrics[BEST_BY]))
+    (version,) = MlflowClient().search_model_versions(f"run_id = '{best.info.run_id}'")
+    promote(version.version, model_settings, settings.distillation.alias)
+    log.info(
+        "The student of seed %s is best on the validation split: version %s has the alias %s.",
+        best.data.params["seed"],
+        version.version,
+        settings.distillation.alias,
+    )
 
 
 def _with_seed(settings: TrainingSettings, seed: int) -> TrainingSettings:

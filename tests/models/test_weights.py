@@ -15,9 +15,12 @@ from models.weights import load_weights, save_weights, start_from
 IDS, MASK = torch.tensor([[0, 100, 200, 300, 2]]), torch.ones(1, 5, dtype=torch.int64)
 
 
-def network(base_folder: Path, seed: int, *, rank: int = 4, labels: tuple[str, ...] = ("a", "b")) -> SignaalModel:
+def network(
+    base_folder: Path, seed: int, *, rank: int = 4, alpha: int = 8, labels: tuple[str, ...] = ("a", "b"), layers: int = 1
+) -> SignaalModel:
     torch.manual_seed(seed)
-    model = add_lora(new_model(base_folder, SignaalConfig(labels=list(labels)), layers=1), rank=rank, alpha=8, dropout=0.0)
+    fresh = new_model(base_folder, SignaalConfig(labels=list(labels)), layers=layers)
+    model = add_lora(fresh, rank=rank, alpha=alpha, dropout=0.0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:  # as after some training
             torch.nn.init.normal_(parameter, std=0.05)
@@ -52,7 +55,15 @@ def test_saved_weights_hold_no_path_of_the_machine_that_made_them(
     torch.testing.assert_close(logits(load_weights(tmp_path, base, model_settings.cache_dir)), expected)
 
 
-@pytest.mark.parametrize(("make", "says"), [({"rank": 8}, "does not fit"), ({"labels": ("a", "c")}, "other labels")])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        ({"rank": 8}, "adapters of rank 4 and alpha 8, this run 8 and 8"),
+        ({"alpha": 16}, "adapters of rank 4 and alpha 8, this run 4 and 16"),
+        ({"layers": 2}, "other layers"),
+        ({"labels": ("a", "c")}, "other labels"),
+    ],
+)
 def test_weights_of_another_make_are_refused(base_folder: Path, tmp_path: Path, make: dict[str, object], says: str) -> None:
     save_weights(network(base_folder, 1), tmp_path)
     with pytest.raises(BundleError, match=says):

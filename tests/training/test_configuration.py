@@ -1,3 +1,4 @@
+import logging
 import re
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def test_a_commands_own_defaults_come_last(file: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SIGNAAL_TRAIN_HEAD_LR", "0.5")
     settings = load_settings(file, {"seed": 6}, of_command)
     assert (settings.epochs, settings.encoder_lr, settings.head_lr, settings.seed) == (7, 2e-4, 0.5, 6)
+
+
+def test_a_command_has_its_own_defaults_beside_a_file_that_init_wrote(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file.write_text(configuration_text(TrainingSettings()).replace("\nepochs: 5", "\nepochs: 7"))
+    with caplog.at_level(logging.INFO):
+        settings = load_settings(file, {}, {"epochs": 4, "encoder_lr": 2e-4, "head_lr": 3e-4})
+    assert (settings.epochs, settings.encoder_lr, settings.head_lr) == (7, 2e-4, 3e-4)
+    assert f"Instead of a run's defaults in {file}, this command's: encoder_lr 0.0002, head_lr 0.0003." in caplog.text
+    assert load_settings(file, {"encoder_lr": 5e-4}, {"encoder_lr": 2e-4}).encoder_lr == 5e-4
 
 
 @pytest.mark.parametrize(

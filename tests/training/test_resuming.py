@@ -104,15 +104,22 @@ def test_what_a_run_began_with_goes_before_the_environment_wherever_it_goes_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     here = settings.model_copy(update={"output": Path("runs")})
-    RunFolder(here.output, "abcdefgh-more").begin(here, "abcdefgh-more", "digest", "sqlite:///mlflow.db")
+    RunFolder(here.output, "abcdefgh-more").begin(
+        here, "abcdefgh-more", "digest", ModelSettings(precision="int8", registered_model="signaal-nl")
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("SIGNAAL_TRAIN_EPOCHS", "9")
+    monkeypatch.setenv("SIGNAAL_PRECISION", "fp32")
     again, run_id = interrupted("abcdefgh", tmp_path / "runs")
     assert run_id == "abcdefgh-more"
     assert again == here.model_copy(update={"output": tmp_path / "runs"})
     assert RunFolder(again.output, run_id).data_digest == "digest"
-    assert RunFolder(again.output, run_id).store == f"sqlite:///{tmp_path}/mlflow.db"
+    models = RunFolder(again.output, run_id).model_settings(ModelSettings())
+    assert (models.precision, models.registered_model) == ("int8", "signaal-nl")
+    assert models.mlflow_tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    moved = ModelSettings(mlflow_tracking_uri="sqlite:////moved/mlflow.db")
+    assert RunFolder(again.output, run_id).model_settings(moved).mlflow_tracking_uri == "sqlite:////moved/mlflow.db"
 
 
 def test_paths_of_a_run_hold_in_every_folder_and_an_address_with_a_password_is_not_kept(
@@ -128,12 +135,12 @@ def test_paths_of_a_run_hold_in_every_folder_and_an_address_with_a_password_is_n
         start_from="begun",
     )
     kept = RunFolder(settings.output, "abcdefgh")
-    kept.begin(settings, "abcdefgh", "digest", "postgresql://mlflow:geheim@db/mlflow")
+    kept.begin(settings, "abcdefgh", "digest", ModelSettings(mlflow_tracking_uri="postgresql://mlflow:geheim@db/mlflow"))
     monkeypatch.chdir("/")
     again, _ = interrupted(str(kept.path), Path("elsewhere"))
     assert [source.path for source in again.data] == [tmp_path / "mine.jsonl"]
     assert (again.base, again.start_from) == (str(tmp_path / "encoder"), str(tmp_path / "begun"))
-    assert kept.store is None
+    assert kept.model_settings(ModelSettings()).mlflow_tracking_uri == ModelSettings().mlflow_tracking_uri
     assert "geheim" not in "".join(file.read_text() for file in kept.path.iterdir())
     named = TrainingSettings(start_from="models:/signaal/3").anchored()
     assert (named.base, named.start_from) == (TrainingSettings().base, "models:/signaal/3")
@@ -144,7 +151,7 @@ def test_a_finished_run_that_is_killed_while_its_checkpoints_go_is_no_interrupte
 ) -> None:
     here = settings.model_copy(update={"output": tmp_path})
     kept = RunFolder(tmp_path, "abcdefgh")
-    kept.begin(here, "abcdefgh", "digest", "")
+    kept.begin(here, "abcdefgh", "digest", ModelSettings())
 
     def killed(_: Path) -> None:
         raise KeyboardInterrupt

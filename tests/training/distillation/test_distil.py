@@ -19,6 +19,7 @@ from models.taxonomy import packaged_taxonomy
 from models.weights import load_weights
 from tests.conftest import SmallRun
 from tests.training.test_run import call
+from training.checkpoints import RUN
 from training.comparison import Comparison
 from training.data import load_data
 from training.distillation import distil as distilling
@@ -27,16 +28,27 @@ from training.distillation.lesson import Lesson
 from training.errors import TrainingError
 from training.fitting import fit
 from training.provenance import read_how
-from training.run import RunResult
+from training.run import RunResult, run
+from training.seeds import run_seeds
 from training.settings import TrainingSettings
+from training.tracking import register, start_run
 from training.trainer import fine_tune
+
+
+@dataclass(frozen=True)
+class WhenCompared:
+    alias: str | None
+    versions: list[str]
+    """Of the registered model."""
+    can_go_on: bool
+    """Whether the run has something left to go on from."""
 
 
 @dataclass(frozen=True)
 class Distilled:
     run: RunResult
     beside: BesideTeacher
-    alias_when_compared: str | None
+    when_compared: WhenCompared
     fetched: list[str]
     """Places that were asked of the registry, one a download."""
     taught: list[bool]
@@ -58,9 +70,8 @@ def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> 
     store = small_run.settings.mlflow_tracking_uri
     client = MlflowClient(store, store)
     client.set_registered_model_alias("signaal", ALIAS, small_run.result.registered_version)
-    aliases, fetched, held, taught = [], [], [], []
-    compare, download, hold = distilling.compare, mlflow.artifacts.download_artifacts, distilling.hold_against_teacher
-    lesson = Lesson.loss
+    seen, fetched, results, taught = [], [], [], []
+    compare, download, run_training, lesson = distilling.compare, mlflow.artifacts.download_artifacts, run, Lesson.loss
 
     def training_begins(*arguments: Any) -> BaseReference:
         other = client.create_model_version("signaal", source=client.get_model_version("signaal", "1").source or "")
@@ -68,16 +79,17 @@ def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> 
         return fit(*arguments)
 
     def compared(*arguments: Any) -> Comparison:
-        aliases.append(where(small_run.settings, "student"))
+        versions = [found.version for found in client.search_model_versions("name = 'signaal'")]
+        seen.append(WhenCompared(where(small_run.settings, "student"), versions, any(folder.glob(f"runs/*/{RUN}"))))
         return compare(*arguments)
 
     def downloaded(*, artifact_uri: str, **rest: Any) -> str:
         fetched.append(artifact_uri)
         return download(artifact_uri=artifact_uri, **rest)
 
-    def held_against_teacher(result: RunResult, *arguments: Any) -> BesideTeacher:
-        held.append((result, hold(result, *arguments)))
-        return held[0][1]
+    def ran(*arguments: Any, **named: Any) -> RunResult | None:
+        results.append(run_training(*arguments, **named))
+        return results[0]
 
     def given(self: Lesson, forward: Any, student: SignaalModel, batch: dict[str, Tensor]) -> Tensor:
         taught.append(student.training)
@@ -90,14 +102,16 @@ def distilled(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> 
         patch.setenv("SIGNAAL_CACHE_DIR", str(small_run.settings.cache_dir))
         patch.setattr("training.run.fit", training_begins)
         patch.setattr(distilling, "compare", compared)
-        patch.setattr(distilling, "hold_against_teacher", held_against_teacher)
+        patch.setattr("training.run.run", ran)
         patch.setattr("mlflow.artifacts.download_artifacts", downloaded)
         assert (
             call(patch, "distil", f"models:/signaal@{ALIAS}", "--config", "wide.yaml", "--output", f"{folder}/runs", *OWN.split())
             == 0
         )
-    (alias,) = aliases
-    return Distilled(*held[0], alias, fetched, taught)
+    (result,), (when_compared,) = results, seen
+    assert result is not None
+    assert result.beside_teacher is not None
+    return Distilled(result, result.beside_teacher, when_compared, fetched, taught)
 
 
 def test_the_student_is_a_sealed_bundle_with_the_teachers_outputs(distilled: Distilled, small_run: SmallRun) -> None:
@@ -153,8 +167,11 @@ def test_a_server_finds_it_by_its_alias(distilled: Distilled, small_run: SmallRu
     assert bundle_at(place, small_run.settings).digest == distilled.run.bundle.digest
 
 
-def test_it_is_compared_before_a_server_can_find_it(distilled: Distilled) -> None:
-    assert distilled.alias_when_compared is None
+def test_until_it_is_compared_a_server_cannot_find_it_and_the_run_can_go_on(distilled: Distilled) -> None:
+    assert distilled.when_compared.alias is None
+    assert distilled.run.registered_version not in distilled.when_compared.versions
+    assert distilled.when_compared.can_go_on
+    assert not list(distilled.run.bundle.folder.parent.glob(f"*/{RUN}")), "it is finished"
 
 
 def test_it_is_held_against_its_teacher(distilled: Distilled) -> None:
@@ -224,6 +241,24 @@ def test_the_command_is_a_run_with_rates_of_its_own(monkeypatch: pytest.MonkeyPa
     assert call(monkeypatch, "distil", "released", "--config", str(config), "--alias", "small") == 0
     assert (started[1].epochs, started[1].head_lr) == (9, 3e-4)
     assert (started[1].distillation.remix_share, started[1].distillation.alias) == (0.25, "small")
+
+
+def test_of_several_students_the_one_that_is_best_on_validation_gets_the_alias(
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = small_run.settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
+    settings = TrainingSettings(data=small_run.data, output=tmp_path, method="distil", start_from="released", seeds=(3, 4, 5))
+    scorer = Scorer.of_bundle(small_run.result.bundle, store)
+
+    def taught(one: TrainingSettings, *_: Any, nested: bool, **__: Any) -> None:
+        with start_run(one, store, nested=nested):
+            mlflow.log_metric("validation/mean_average_precision", {3: 0.4, 4: 0.6, 5: 0.5}[one.seed])
+            mlflow.log_metric("test/macro_f1", 0.5)
+            register(small_run.result.bundle, scorer, store)
+
+    monkeypatch.setattr("training.seeds.run", taught)
+    run_seeds(settings, store)
+    assert where(store, "student") == "models:/signaal/2"
 
 
 @pytest.mark.parametrize(
