@@ -139,6 +139,12 @@ def test_values_are_of_the_settings_type() -> None:
     assert suggest(trial, "method", Dimension(choices=("lora", "head"))) in ("lora", "head")
 
 
+def test_a_setting_that_has_no_value_is_in_no_range_and_among_no_choices() -> None:
+    assert not Dimension(low=4, high=12).holds(TrainingSettings().layers)
+    assert not Dimension(choices=(4, 12)).holds(None)
+    assert Dimension(low=4, high=12).holds(12)
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [
