@@ -10,16 +10,10 @@ import json
 import logging
 import shutil
 import time
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import mlflow
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -35,6 +29,7 @@ from training.fetched import fetched_once
 from training.ignored import check_search_space
 from training.named_bundle import pinned
 from training.processes import process_count
+from training.search_plots import draw
 from training.settings import Dimension, TrainingSettings
 from training.tracking import log_data, start_run
 from training.trainer import fine_tune
@@ -247,25 +242,3 @@ def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> Se
     for path in (config, *plots):
         mlflow.log_artifact(str(path), "search")
     return SearchResult(study.trials, best, config, plots)
-
-
-def draw(study: optuna.Study, folder: Path) -> list[Path]:
-    """Optuna's plots as PNG: the way to the best, the curves of the trials, score against each setting, and (from four
-    complete trials on) how much each setting mattered."""
-    shown = optuna.visualization.matplotlib
-    plots: dict[str, Callable[[optuna.Study], Any]] = {
-        "history": shown.plot_optimization_history,
-        "curves": shown.plot_intermediate_values,
-        "settings": shown.plot_slice,
-    }
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= 4:
-        plots["importance"] = shown.plot_param_importances
-    paths: list[Path] = []
-    for name, plot in plots.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            plot(study)
-        paths.append(folder / f"{name}.png")
-        plt.gcf().savefig(paths[-1], dpi=110, bbox_inches="tight")
-        plt.close("all")
-    return paths
