@@ -19,6 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from models.errors import ModelError
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
 from training.checkpoints import PASSING, passing_checkpoints
@@ -26,8 +27,8 @@ from training.configuration import configuration_text
 from training.data import TrainingData, load_sources
 from training.errors import TrainingError
 from training.fetched import fetched_once
-from training.ignored import check_search_space
-from training.named_bundle import pinned
+from training.ignored import check_search_space, without_what_the_start_fixes
+from training.named_bundle import bundle_to_start_from, pinned
 from training.processes import process_count
 from training.search_plots import draw
 from training.settings import Dimension, TrainingSettings
@@ -39,6 +40,12 @@ log = logging.getLogger(__name__)
 SCORE = "eval_mean_average_precision"
 STUDY = "signaal"
 BEST_FILE = "best.yaml"
+REASON = "reason"
+"""User attribute of a trial: why it could not be trained."""
+BEGUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+"""States of a trial that was tried, however it ended."""
+FAILURES = 10
+"""So many trials that fail one after another end a search: they fail fast, and the next would, too."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,18 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
 
     Raises:
         TrainingError: the search that is there had other data or settings, its space has nothing to try, no trial came to an end
-            in time, or several processes were started.
+            in time, all failed, or several processes were started.
         ExampleError: the data cannot be used.
+        ModelError: the model to start from cannot be opened.
     """
     if process_count() > 1:
         raise TrainingError("A search runs in one process: start it without torchrun.")
+    settings = without_what_the_start_fixes(settings)
     check_search_space(settings)
     started = time.monotonic()
     settings = pinned(settings, model_settings)
+    with bundle_to_start_from(settings, model_settings):
+        pass  # one that is not there is said now, and not by each trial
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     folder = settings.output / f"search-{name}"
@@ -93,13 +104,13 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
         def objective(trial: Trial) -> float:
             return _score(trial, settings, model_settings, data, folder, deadline)
 
-        study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say])
+        study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say], catch=(ModelError, TrainingError))
         return _finish(study, settings, folder)
 
 
 def _study(folder: Path, settings: TrainingSettings, data: TrainingData) -> optuna.Study:
     """The study in a folder: a new one, or the one that is there."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a trial that fails would be a warning with a traceback; see _say
     wanted = settings.search
     pruner: optuna.pruners.BasePruner
     if wanted.pruner == "median":
@@ -144,6 +155,7 @@ def _score(
 
     Raises:
         optuna.TrialPruned: it is not promising, or time is over.
+        ModelError, TrainingError: no network can be trained with its values.
     """
     chosen = {name: suggest(trial, name, dimension) for name, dimension in settings.search.space.items()}
     tried = settings.changed(**chosen)
@@ -164,6 +176,9 @@ def _score(
         except optuna.TrialPruned as pruned:
             mlflow.set_tag("pruned", str(pruned))
             stopped = pruned
+        except (ModelError, TrainingError) as error:
+            trial.set_user_attr(REASON, str(error))
+            raise
         else:
             return watch.best
     raise stopped  # after the run has ended as it should: a trial that stops early has not failed
@@ -215,9 +230,17 @@ class Watch(TrainerCallback):
             raise optuna.TrialPruned("the search's time is over")
 
 
-def _say(_: optuna.Study, trial: FrozenTrial) -> None:
-    score = max(trial.intermediate_values.values(), default=float("nan"))
-    log.info("Trial %d (%s): %.4f with %s.", trial.number, trial.state.name.lower(), score, trial.params)
+def _say(study: optuna.Study, trial: FrozenTrial) -> None:
+    """What became of a trial; many that failed one after another are the last."""
+    if reason := trial.user_attrs.get(REASON):
+        log.warning("Trial %d failed with %s: %s", trial.number, trial.params, reason)
+    else:
+        score = max(trial.intermediate_values.values(), default=float("nan"))
+        log.info("Trial %d (%s): %.4f with %s.", trial.number, trial.state.name.lower(), score, trial.params)
+    last = study.get_trials(deepcopy=False, states=BEGUN)[-FAILURES:]
+    if len(last) == FAILURES and all(REASON in one.user_attrs for one in last):
+        log.warning("%d trials failed one after another: the search ends here.", FAILURES)
+        study.stop()
 
 
 def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> SearchResult:
@@ -227,6 +250,9 @@ def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> Se
     mlflow.log_artifact(str(table), "search")
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
+        last = study.get_trials(deepcopy=False, states=BEGUN)[-1:]
+        if last and REASON in last[0].user_attrs:
+            raise TrainingError(f"No trial came to its end. The last failed: {last[0].user_attrs[REASON]}")
         raise TrainingError(
             f"No trial came to its end in {settings.search.minutes:g} minutes. Give --minutes more, or lower epochs; the search "
             f"in {folder} goes on where it is."
