@@ -42,6 +42,8 @@ STUDY = "signaal"
 BEST_FILE = "best.yaml"
 REASON = "reason"
 """User attribute of a trial: why it could not be trained."""
+OUT_OF_TIME = "out_of_time"
+"""User attribute of a trial that was stopped because the search's time was over, and not for its score."""
 BEGUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 """States of a trial that was tried, however it ended."""
 FAILURES = 10
@@ -98,7 +100,7 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
 
         budget = settings.search.minutes * 60 - (time.monotonic() - started)
         deadline = time.monotonic() + budget
-        done = len([t for t in study.trials if t.state.is_finished()])
+        done = sum(_is_done(trial) for trial in study.get_trials(deepcopy=False))
         left = None if settings.search.trials is None else max(settings.search.trials - done, 0)
 
         def objective(trial: Trial) -> float:
@@ -143,6 +145,12 @@ def _study(folder: Path, settings: TrainingSettings, data: TrainingData) -> optu
     return study
 
 
+def _is_done(trial: FrozenTrial) -> bool:
+    """Whether a trial came to its end, or was worth no more. One that was killed, failed, or lacked the time says nothing."""
+    pruned = trial.state == TrialState.PRUNED and OUT_OF_TIME not in trial.user_attrs
+    return pruned or trial.state == TrialState.COMPLETE
+
+
 def _score(
     trial: Trial,
     settings: TrainingSettings,
@@ -176,6 +184,8 @@ def _score(
         except optuna.TrialPruned as pruned:
             mlflow.set_tag("pruned", str(pruned))
             stopped = pruned
+            if OUT_OF_TIME in trial.user_attrs:
+                trial.study.enqueue_trial(trial.params)  # first of all when the search goes on
         except (ModelError, TrainingError) as error:
             trial.set_user_attr(REASON, str(error))
             raise
@@ -227,6 +237,7 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if time.monotonic() > self.deadline and state.global_step < state.max_steps:
+            self.trial.set_user_attr(OUT_OF_TIME, True)
             raise optuna.TrialPruned("the search's time is over")
 
 
@@ -246,13 +257,12 @@ def _say(study: optuna.Study, trial: FrozenTrial) -> None:
 def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> SearchResult:
     table = folder / "trials.csv"
     trials = study.trials_dataframe(attrs=("number", "state", "value", "params", "datetime_start", "duration"))
-    trials.to_csv(table, index=False)
+    trials[trials["state"] != TrialState.WAITING.name].to_csv(table, index=False)
     mlflow.log_artifact(str(table), "search")
-    complete = study.get_trials(states=(TrialState.COMPLETE,))
-    if not complete:
-        last = study.get_trials(deepcopy=False, states=BEGUN)[-1:]
-        if last and REASON in last[0].user_attrs:
-            raise TrainingError(f"No trial came to its end. The last failed: {last[0].user_attrs[REASON]}")
+    begun = study.get_trials(states=BEGUN)
+    if all(trial.state != TrialState.COMPLETE for trial in begun):
+        if begun and REASON in begun[-1].user_attrs:
+            raise TrainingError(f"No trial came to its end. The last failed: {begun[-1].user_attrs[REASON]}")
         raise TrainingError(
             f"No trial came to its end in {settings.search.minutes:g} minutes. Give --minutes more, or lower epochs; the search "
             f"in {folder} goes on where it is."
@@ -261,10 +271,10 @@ def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> Se
     config = folder / BEST_FILE
     config.write_text(configuration_text(settings.changed(**best.params)), encoding="utf-8")
     plots = draw(study, folder)
-    mlflow.log_metrics({"best/mean_average_precision": float(best.value or 0.0), "trials": len(study.trials)})
+    mlflow.log_metrics({"best/mean_average_precision": float(best.value or 0.0), "trials": len(begun)})
     mlflow.set_tags(
         {f"best/{name}": value for name, value in best.params.items()}
     )  # tags, since a search that goes on finds others
     for path in (config, *plots):
         mlflow.log_artifact(str(path), "search")
-    return SearchResult(study.trials, best, config, plots)
+    return SearchResult(begun, best, config, plots)

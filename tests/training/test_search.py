@@ -19,7 +19,7 @@ from tests.training.small_data import write_small_data
 from training.configuration import load_settings
 from training.errors import ConfigurationError, TrainingError
 from training.ignored import without_what_the_start_fixes
-from training.search import FAILURES, REASON, SCORE, STUDY, Watch, search, suggest
+from training.search import FAILURES, OUT_OF_TIME, REASON, SCORE, STUDY, Watch, search, suggest
 from training.settings import Dimension, SearchSettings, TrainingSettings
 
 SPACE = {"head_lr": {"low": 1e-4, "high": 1e-2, "log": True}, "lora_rank": {"choices": [4, 16]}}
@@ -59,7 +59,7 @@ def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_
         }
     )
     (settings.output / "search-default" / "passing-left-behind").mkdir()
-    second = search(with_search(settings, trials=4), store)
+    second = search(with_search(settings, trials=3), store)
     assert [trial.state for trial in second.trials] == [*[TrialState.COMPLETE] * 2, TrialState.FAIL, TrialState.COMPLETE]
     assert second.trials[3].params == lost.params
     assert second.best.value == max(trial.value for trial in second.trials if trial.value is not None)
@@ -67,7 +67,7 @@ def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_
 
     best = load_settings(second.config)
     assert {name: getattr(best, name) for name in SPACE} == pytest.approx(second.best.params)
-    assert best.model_copy(update=second.trials[0].params) == with_search(settings, trials=4)
+    assert best.model_copy(update=second.trials[0].params) == with_search(settings, trials=3)
     table = pd.read_csv(first.config.with_name("trials.csv"))
     assert table["state"].tolist() == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
     assert table["value"].max() == pytest.approx(second.best.value)
@@ -191,6 +191,31 @@ def test_a_search_whose_trials_all_fail_ends_soon_and_says_why(
     assert f"{FAILURES} trials failed one after another: the search ends here." in caplog.messages
 
 
+def test_a_trial_that_time_ran_out_for_is_tried_again_and_does_not_count(
+    settings: TrainingSettings, model_settings: ModelSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Real trainings; in the first search time is over after a step."""
+    store, one = store_in(tmp_path, model_settings), with_search(settings, trials=1)
+    told = Watch.on_step_end
+
+    def at_once(watch: Watch, *arguments: Any, **more: Any) -> None:
+        watch.deadline = 0
+        told(watch, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "on_step_end", at_once)
+        with pytest.raises(TrainingError, match="No trial came to its end in 30 minutes"):
+            search(one, store)
+    table = settings.output / "search-default" / "trials.csv"
+    assert pd.read_csv(table)["state"].tolist() == ["PRUNED"], "what waits for its turn is none that was tried"
+    found = search(one, store)
+    assert [trial.state for trial in found.trials] == [TrialState.PRUNED, TrialState.COMPLETE]
+    as_it_is = {"head_lr": settings.head_lr, "lora_rank": settings.lora_rank}
+    assert [trial.params for trial in found.trials] == [as_it_is, as_it_is]
+    assert pd.read_csv(table)["state"].tolist() == ["PRUNED", "COMPLETE"]
+    assert len(search(one, store).trials) == 2, "the one trial is done"
+
+
 def test_what_is_not_promising_stops_early_and_so_does_what_time_runs_out_for() -> None:
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2))
     step = SimpleNamespace(global_step=1, max_steps=9)
@@ -203,8 +228,10 @@ def test_what_is_not_promising_stops_early_and_so_does_what_time_runs_out_for() 
     worse = Watch(study.ask(), deadline=0)
     with pytest.raises(optuna.TrialPruned, match="not promising after 1 epochs"):
         worse.on_evaluate(None, step, None, metrics={SCORE: 0.1})  # type: ignore[arg-type]
+    assert OUT_OF_TIME not in worse.trial.user_attrs
     with pytest.raises(optuna.TrialPruned, match="time is over"):
         worse.on_step_end(None, step, None)  # type: ignore[arg-type]
+    assert OUT_OF_TIME in worse.trial.user_attrs
     step.global_step = 9
     worse.on_step_end(None, step, None)  # type: ignore[arg-type]
 
