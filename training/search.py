@@ -28,6 +28,7 @@ from training.data import TrainingData, load_sources
 from training.errors import TrainingError
 from training.fetched import fetched_once
 from training.ignored import check_search_space, without_what_the_start_fixes
+from training.lock import alone_in
 from training.named_bundle import bundle_to_start_from, pinned
 from training.processes import process_count
 from training.search_plots import draw
@@ -73,7 +74,7 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
 
     Raises:
         TrainingError: the search that is there had other data or settings, its space has nothing to try, no trial came to an end
-            in time, all failed, or several processes were started.
+            in time, all failed, it is under way in another process, or several processes were started.
         ExampleError: the data cannot be used.
         ModelError: the model to start from cannot be opened.
     """
@@ -88,26 +89,26 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     folder = settings.output / f"search-{name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_behind in folder.glob(f"{PASSING}*"):  # by a search that was killed
-        shutil.rmtree(left_behind)
-    study = _study(folder, settings, data)
-    with start_run(settings, model_settings, run_id=study.user_attrs.get("run_id")) as outer:
-        if "run_id" not in study.user_attrs:
-            log_data(data)
-            study.set_user_attr("run_id", outer.info.run_id)
-        mlflow.set_tag("search", name)
+    with alone_in(folder, f"The search {name!r}"):
+        for left_behind in folder.glob(f"{PASSING}*"):  # by a search that was killed
+            shutil.rmtree(left_behind)
+        study = _study(folder, settings, data)
+        with start_run(settings, model_settings, run_id=study.user_attrs.get("run_id")) as outer:
+            if "run_id" not in study.user_attrs:
+                log_data(data)
+                study.set_user_attr("run_id", outer.info.run_id)
+            mlflow.set_tag("search", name)
 
-        budget = settings.search.minutes * 60 - (time.monotonic() - started)
-        deadline = time.monotonic() + budget
-        done = sum(_is_done(trial) for trial in study.get_trials(deepcopy=False))
-        left = None if settings.search.trials is None else max(settings.search.trials - done, 0)
+            budget = settings.search.minutes * 60 - (time.monotonic() - started)
+            deadline = time.monotonic() + budget
+            done = sum(_is_done(trial) for trial in study.get_trials(deepcopy=False))
+            left = None if settings.search.trials is None else max(settings.search.trials - done, 0)
 
-        def objective(trial: Trial) -> float:
-            return _score(trial, settings, model_settings, data, folder, deadline)
+            def objective(trial: Trial) -> float:
+                return _score(trial, settings, model_settings, data, folder, deadline)
 
-        study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say], catch=(ModelError, TrainingError))
-        return _finish(study, settings, folder)
+            study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say], catch=(ModelError, TrainingError))
+            return _finish(study, settings, folder)
 
 
 def _study(folder: Path, settings: TrainingSettings, data: TrainingData) -> optuna.Study:
