@@ -1,7 +1,8 @@
 """Checkpoints: what a run that was killed goes on from.
 
 ``OUTPUT/checkpoints-RUN/`` holds the run's configuration (``config.yaml``), its id and the digest of its data
-(``run.json``), and ``checkpoint-STEP/`` folders, of which the last and the best stay. It goes when the run has its bundle.
+(``run.json``), a lock while a process is at it, and ``checkpoint-STEP/`` folders, of which the last and the best stay. It goes
+when the run has its bundle.
 """
 
 import json
@@ -20,6 +21,7 @@ from transformers.trainer_callback import ExportableState
 from models.settings import ModelSettings
 from training.configuration import configuration_text, load_settings
 from training.errors import TrainingError
+from training.lock import alone_in
 from training.processes import from_first
 from training.settings import TrainingSettings
 
@@ -51,6 +53,7 @@ class RunFolder:
 
     def __init__(self, output: Path, run_id: str) -> None:
         self.path = (output / f"checkpoints-{run_id[:8]}").resolve()
+        self._run = run_id[:8]
 
     def begin(self, settings: TrainingSettings, run_id: str, data_digest: str, model_settings: ModelSettings) -> None:
         """Write down what the run is, so that it can go on, from whatever folder and in whatever environment."""
@@ -64,6 +67,18 @@ class RunFolder:
             **{name: getattr(model_settings, name) for name in DECIDE},
         }
         (self.path / RUN).write_text(json.dumps(facts), encoding="utf-8")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within, no other process works on this run, which has begun.
+
+        Raises:
+            TrainingError: another process works on it, or has just finished it.
+        """
+        with alone_in(self.path, f"Run {self._run}"):
+            if not self.has_begun:
+                raise TrainingError(f"Run {self._run} was finished by another process: there is nothing to go on from.")
+            yield
 
     @property
     def has_begun(self) -> bool:

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,6 +106,7 @@ def run(
 
     Raises:
         TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
+        TrainingError: the run that should go on is under way in another process.
         BaseEncoderError: the base encoder cannot be had.
         BundleError: the weights to start from do not fit.
     """
@@ -114,13 +116,17 @@ def run(
     if not is_first_process():
         fit(None, from_first(""), data, taxonomy, settings, model_settings)
         return None
-    with start_run(settings, model_settings, run_id=resume, nested=nested) as active:
+    with ExitStack() as until_done:
+        if resume is not None:  # before MLflow is told: a run that is under way elsewhere would be marked as failed
+            until_done.enter_context(RunFolder(settings.output, resume).alone())
+        active = until_done.enter_context(start_run(settings, model_settings, run_id=resume, nested=nested))
         run_id: str = from_first(active.info.run_id)
         log.info("Run %s: %s. After an interruption: signaal-train run --resume %s", run_id, data.sizes, run_id[:8])
         kept = RunFolder(settings.output, run_id)
         if resume is None:
             log_data(data)
             kept.begin(settings, run_id, data.digest, model_settings)
+            until_done.enter_context(kept.alone())
         elif kept.data_digest != data.digest:
             raise TrainingError("The data are not those that the run began with: it cannot go on. Start a new run.")
         folder = _fresh_folder(settings.output, run_id)

@@ -10,21 +10,16 @@ import json
 import logging
 import shutil
 import time
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import mlflow
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from models.errors import ModelError
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
 from training.checkpoints import PASSING, passing_checkpoints
@@ -32,9 +27,11 @@ from training.configuration import configuration_text
 from training.data import TrainingData, load_sources
 from training.errors import TrainingError
 from training.fetched import fetched_once
-from training.ignored import check_search_space
-from training.named_bundle import pinned
+from training.ignored import check_search_space, without_what_the_start_fixes
+from training.lock import alone_in
+from training.named_bundle import bundle_to_start_from, pinned
 from training.processes import process_count
+from training.search_plots import draw
 from training.settings import Dimension, TrainingSettings
 from training.tracking import log_data, start_run
 from training.trainer import fine_tune
@@ -44,6 +41,14 @@ log = logging.getLogger(__name__)
 SCORE = "eval_mean_average_precision"
 STUDY = "signaal"
 BEST_FILE = "best.yaml"
+REASON = "reason"
+"""User attribute of a trial: why it could not be trained."""
+OUT_OF_TIME = "out_of_time"
+"""User attribute of a trial that was stopped because the search's time was over, and not for its score."""
+BEGUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+"""States of a trial that was tried, however it ended."""
+FAILURES = 10
+"""So many trials that fail one after another end a search: they fail fast, and the next would, too."""
 
 
 @dataclass(frozen=True)
@@ -69,42 +74,46 @@ def search(settings: TrainingSettings, model_settings: ModelSettings, *, name: s
 
     Raises:
         TrainingError: the search that is there had other data or settings, its space has nothing to try, no trial came to an end
-            in time, or several processes were started.
+            in time, all failed, it is under way in another process, or several processes were started.
         ExampleError: the data cannot be used.
+        ModelError: the model to start from cannot be opened.
     """
     if process_count() > 1:
         raise TrainingError("A search runs in one process: start it without torchrun.")
+    settings = without_what_the_start_fixes(settings)
     check_search_space(settings)
     started = time.monotonic()
     settings = pinned(settings, model_settings)
+    with bundle_to_start_from(settings, model_settings):
+        pass  # one that is not there is said now, and not by each trial
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     folder = settings.output / f"search-{name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_behind in folder.glob(f"{PASSING}*"):  # by a search that was killed
-        shutil.rmtree(left_behind)
-    study = _study(folder, settings, data)
-    with start_run(settings, model_settings, run_id=study.user_attrs.get("run_id")) as outer:
-        if "run_id" not in study.user_attrs:
-            log_data(data)
-            study.set_user_attr("run_id", outer.info.run_id)
-        mlflow.set_tag("search", name)
+    with alone_in(folder, f"The search {name!r}"):
+        for left_behind in folder.glob(f"{PASSING}*"):  # by a search that was killed
+            shutil.rmtree(left_behind)
+        study = _study(folder, settings, data)
+        with start_run(settings, model_settings, run_id=study.user_attrs.get("run_id")) as outer:
+            if "run_id" not in study.user_attrs:
+                log_data(data)
+                study.set_user_attr("run_id", outer.info.run_id)
+            mlflow.set_tag("search", name)
 
-        budget = settings.search.minutes * 60 - (time.monotonic() - started)
-        deadline = time.monotonic() + budget
-        done = len([t for t in study.trials if t.state.is_finished()])
-        left = None if settings.search.trials is None else max(settings.search.trials - done, 0)
+            budget = settings.search.minutes * 60 - (time.monotonic() - started)
+            deadline = time.monotonic() + budget
+            done = sum(_is_done(trial) for trial in study.get_trials(deepcopy=False))
+            left = None if settings.search.trials is None else max(settings.search.trials - done, 0)
 
-        def objective(trial: Trial) -> float:
-            return _score(trial, settings, model_settings, data, folder, deadline)
+            def objective(trial: Trial) -> float:
+                return _score(trial, settings, model_settings, data, folder, deadline)
 
-        study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say])
-        return _finish(study, settings, folder)
+            study.optimize(objective, n_trials=left, timeout=budget, callbacks=[_say], catch=(ModelError, TrainingError))
+            return _finish(study, settings, folder)
 
 
 def _study(folder: Path, settings: TrainingSettings, data: TrainingData) -> optuna.Study:
     """The study in a folder: a new one, or the one that is there."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a trial that fails would be a warning with a traceback; see _say
     wanted = settings.search
     pruner: optuna.pruners.BasePruner
     if wanted.pruner == "median":
@@ -137,6 +146,12 @@ def _study(folder: Path, settings: TrainingSettings, data: TrainingData) -> optu
     return study
 
 
+def _is_done(trial: FrozenTrial) -> bool:
+    """Whether a trial came to its end, or was worth no more. One that was killed, failed, or lacked the time says nothing."""
+    pruned = trial.state == TrialState.PRUNED and OUT_OF_TIME not in trial.user_attrs
+    return pruned or trial.state == TrialState.COMPLETE
+
+
 def _score(
     trial: Trial,
     settings: TrainingSettings,
@@ -149,6 +164,7 @@ def _score(
 
     Raises:
         optuna.TrialPruned: it is not promising, or time is over.
+        ModelError, TrainingError: no network can be trained with its values.
     """
     chosen = {name: suggest(trial, name, dimension) for name, dimension in settings.search.space.items()}
     tried = settings.changed(**chosen)
@@ -169,6 +185,11 @@ def _score(
         except optuna.TrialPruned as pruned:
             mlflow.set_tag("pruned", str(pruned))
             stopped = pruned
+            if OUT_OF_TIME in trial.user_attrs:
+                trial.study.enqueue_trial(trial.params)  # first of all when the search goes on
+        except (ModelError, TrainingError) as error:
+            trial.set_user_attr(REASON, str(error))
+            raise
         else:
             return watch.best
     raise stopped  # after the run has ended as it should: a trial that stops early has not failed
@@ -217,21 +238,32 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if time.monotonic() > self.deadline and state.global_step < state.max_steps:
+            self.trial.set_user_attr(OUT_OF_TIME, True)
             raise optuna.TrialPruned("the search's time is over")
 
 
-def _say(_: optuna.Study, trial: FrozenTrial) -> None:
-    score = max(trial.intermediate_values.values(), default=float("nan"))
-    log.info("Trial %d (%s): %.4f with %s.", trial.number, trial.state.name.lower(), score, trial.params)
+def _say(study: optuna.Study, trial: FrozenTrial) -> None:
+    """What became of a trial; many that failed one after another are the last."""
+    if reason := trial.user_attrs.get(REASON):
+        log.warning("Trial %d failed with %s: %s", trial.number, trial.params, reason)
+    else:
+        score = max(trial.intermediate_values.values(), default=float("nan"))
+        log.info("Trial %d (%s): %.4f with %s.", trial.number, trial.state.name.lower(), score, trial.params)
+    last = study.get_trials(deepcopy=False, states=BEGUN)[-FAILURES:]
+    if len(last) == FAILURES and all(REASON in one.user_attrs for one in last):
+        log.warning("%d trials failed one after another: the search ends here.", FAILURES)
+        study.stop()
 
 
 def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> SearchResult:
     table = folder / "trials.csv"
     trials = study.trials_dataframe(attrs=("number", "state", "value", "params", "datetime_start", "duration"))
-    trials.to_csv(table, index=False)
+    trials[trials["state"] != TrialState.WAITING.name].to_csv(table, index=False)
     mlflow.log_artifact(str(table), "search")
-    complete = study.get_trials(states=(TrialState.COMPLETE,))
-    if not complete:
+    begun = study.get_trials(states=BEGUN)
+    if all(trial.state != TrialState.COMPLETE for trial in begun):
+        if begun and REASON in begun[-1].user_attrs:
+            raise TrainingError(f"No trial came to its end. The last failed: {begun[-1].user_attrs[REASON]}")
         raise TrainingError(
             f"No trial came to its end in {settings.search.minutes:g} minutes. Give --minutes more, or lower epochs; the search "
             f"in {folder} goes on where it is."
@@ -240,32 +272,10 @@ def _finish(study: optuna.Study, settings: TrainingSettings, folder: Path) -> Se
     config = folder / BEST_FILE
     config.write_text(configuration_text(settings.changed(**best.params)), encoding="utf-8")
     plots = draw(study, folder)
-    mlflow.log_metrics({"best/mean_average_precision": float(best.value or 0.0), "trials": len(study.trials)})
+    mlflow.log_metrics({"best/mean_average_precision": float(best.value or 0.0), "trials": len(begun)})
     mlflow.set_tags(
         {f"best/{name}": value for name, value in best.params.items()}
     )  # tags, since a search that goes on finds others
     for path in (config, *plots):
         mlflow.log_artifact(str(path), "search")
-    return SearchResult(study.trials, best, config, plots)
-
-
-def draw(study: optuna.Study, folder: Path) -> list[Path]:
-    """Optuna's plots as PNG: the way to the best, the curves of the trials, score against each setting, and (from four
-    complete trials on) how much each setting mattered."""
-    shown = optuna.visualization.matplotlib
-    plots: dict[str, Callable[[optuna.Study], Any]] = {
-        "history": shown.plot_optimization_history,
-        "curves": shown.plot_intermediate_values,
-        "settings": shown.plot_slice,
-    }
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) >= 4:
-        plots["importance"] = shown.plot_param_importances
-    paths: list[Path] = []
-    for name, plot in plots.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            plot(study)
-        paths.append(folder / f"{name}.png")
-        plt.gcf().savefig(paths[-1], dpi=110, bbox_inches="tight")
-        plt.close("all")
-    return paths
+    return SearchResult(begun, best, config, plots)

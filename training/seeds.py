@@ -1,6 +1,7 @@
 """Several seeds: the same run with each, and how much chance moves the figures."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import mean, stdev
 
@@ -55,17 +56,25 @@ def run_seeds(settings: TrainingSettings, model_settings: ModelSettings, *, resu
 
     Returns:
         The figures, by name; none in a process that only helped to train.
+
+    Raises:
+        TrainingError: the run that should go on, or that of a seed, is under way in another process; else as ``run``.
     """
     settings = pinned(settings, model_settings)
     if not is_first_process():
         for seed, inner in from_first(list[tuple[int, str | None]]()):
             run(_with_seed(settings, seed), model_settings, resume=inner)
         return []
-    with start_run(settings, model_settings, run_id=resume) as outer:
+    with ExitStack() as until_done:
+        if resume is not None:
+            until_done.enter_context(RunFolder(settings.output, resume).alone())
+        outer = until_done.enter_context(start_run(settings, model_settings, run_id=resume))
         outer_id = outer.info.run_id
         log.info("Run %s of %d seeds.", outer_id, len(settings.seeds))
         kept = RunFolder(settings.output, outer_id)
         kept.begin(settings, outer_id, "", model_settings)
+        if resume is None:
+            until_done.enter_context(kept.alone())
         client = MlflowClient()
         begun = _inner_runs(client, outer)
         todo: list[tuple[int, str | None]] = []

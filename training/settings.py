@@ -77,7 +77,7 @@ class Dimension(BaseModel):
             return value in self.choices
         assert self.low is not None
         assert self.high is not None
-        return bool(self.low <= value <= self.high)
+        return value is not None and bool(self.low <= value <= self.high)
 
 
 class SearchSettings(BaseModel):

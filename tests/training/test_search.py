@@ -11,12 +11,16 @@ import pytest
 from mlflow.tracking import MlflowClient
 from optuna.trial import TrialState
 
+from models.base import DEFAULT_BASE
+from models.errors import BundleError
 from models.settings import ModelSettings
+from tests.conftest import SmallRun
 from tests.training.small_data import write_small_data
 from training.configuration import load_settings
 from training.errors import ConfigurationError, TrainingError
-from training.search import SCORE, STUDY, Watch, search, suggest
-from training.settings import Dimension, TrainingSettings
+from training.ignored import without_what_the_start_fixes
+from training.search import FAILURES, OUT_OF_TIME, REASON, SCORE, STUDY, Watch, search, suggest
+from training.settings import Dimension, SearchSettings, TrainingSettings
 
 SPACE = {"head_lr": {"low": 1e-4, "high": 1e-2, "log": True}, "lora_rank": {"choices": [4, 16]}}
 
@@ -55,7 +59,7 @@ def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_
         }
     )
     (settings.output / "search-default" / "passing-left-behind").mkdir()
-    second = search(with_search(settings, trials=4), store)
+    second = search(with_search(settings, trials=3), store)
     assert [trial.state for trial in second.trials] == [*[TrialState.COMPLETE] * 2, TrialState.FAIL, TrialState.COMPLETE]
     assert second.trials[3].params == lost.params
     assert second.best.value == max(trial.value for trial in second.trials if trial.value is not None)
@@ -63,7 +67,7 @@ def test_a_search_tries_the_configuration_first_goes_on_where_it_was_and_writes_
 
     best = load_settings(second.config)
     assert {name: getattr(best, name) for name in SPACE} == pytest.approx(second.best.params)
-    assert best.model_copy(update=second.trials[0].params) == with_search(settings, trials=4)
+    assert best.model_copy(update=second.trials[0].params) == with_search(settings, trials=3)
     table = pd.read_csv(first.config.with_name("trials.csv"))
     assert table["state"].tolist() == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
     assert table["value"].max() == pytest.approx(second.best.value)
@@ -113,6 +117,105 @@ def test_a_trial_that_falls_behind_is_stopped_and_the_search_ends_well(
     assert not list(settings.output.glob("search-default/passing-*"))
 
 
+def store_in(folder: Path, model_settings: ModelSettings) -> ModelSettings:
+    return model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{folder}/mlflow.db"})
+
+
+def test_a_search_that_starts_from_a_bundle_leaves_alone_what_the_bundle_fixes(
+    settings: TrainingSettings, small_run: SmallRun, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    begun = settings.model_copy(update={"layers": 2, "start_from": str(small_run.result.bundle.folder)})
+    found = search(begun, store_in(tmp_path, model_settings))
+    assert [trial.state for trial in found.trials] == [TrialState.COMPLETE] * 2
+    assert [set(trial.params) for trial in found.trials] == [{"head_lr"}] * 2
+    assert load_settings(found.config).lora_rank == settings.lora_rank
+
+
+def test_what_a_start_fixes_is_not_searched(caplog: pytest.LogCaptureFixture) -> None:
+    begun = TrainingSettings(start_from="released")
+    default = SearchSettings().space
+    assert set(without_what_the_start_fixes(begun).search.space) == set(default) - {"lora_rank"}
+    assert caplog.messages == [
+        "The search's space: the model that training starts from fixes lora_rank; the search leaves that as it is."
+    ]
+    caplog.clear()
+    student = TrainingSettings(start_from="released", method="distil")
+    either = {**default, "start_from": Dimension(choices=("released", "mine"))}
+    for free in (TrainingSettings(), student):
+        assert without_what_the_start_fixes(free) == free
+    assert not caplog.messages
+    assert set(without_what_the_start_fixes(with_search(TrainingSettings(), space=either)).search.space) == set(either) - {
+        "lora_rank"
+    }
+    shape = {"lora_rank": Dimension(choices=(8, 16)), "layers": Dimension(low=2, high=12)}
+    with pytest.raises(TrainingError, match="nothing to try: the model that training starts from fixes lora_rank, layers"):
+        without_what_the_start_fixes(with_search(begun, space=shape))
+
+
+def test_a_start_that_is_not_there_is_no_matter_for_trials(
+    settings: TrainingSettings, model_settings: ModelSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="nowhere is not a bundle"):
+        search(settings.model_copy(update={"start_from": str(tmp_path / "nowhere")}), store_in(tmp_path, model_settings))
+    assert not settings.output.exists()
+
+
+def test_a_trial_that_cannot_be_trained_does_not_end_the_search(
+    settings: TrainingSettings, model_settings: ModelSettings, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    bases = Dimension(choices=(str(tmp_path / "empty"), DEFAULT_BASE))
+    begun = with_search(settings, space={"base": bases}).model_copy(update={"base": str(tmp_path / "empty")})
+    store = store_in(tmp_path, model_settings)
+    found = search(with_search(begun, trials=3), store)
+    assert found.trials[0].state == TrialState.FAIL, "the configuration as it is"
+    assert found.best.params == {"base": DEFAULT_BASE}
+    assert "empty has no config.json" in found.trials[0].user_attrs[REASON]
+    assert any(line.startswith("Trial 0 failed with {'base':") and "has no config.json" in line for line in caplog.messages)
+    client = MlflowClient(store.mlflow_tracking_uri)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "signaal"]
+    status = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert status["trial-0"] == "FAILED"
+    assert status[f"trial-{found.best.number}"] == "FINISHED"
+
+
+def test_a_search_whose_trials_all_fail_ends_soon_and_says_why(
+    settings: TrainingSettings, model_settings: ModelSettings, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    impossible = settings.model_copy(update={"base": str(tmp_path / "empty")})
+    with pytest.raises(TrainingError, match=r"No trial came to its end\. The last failed: The base .* has no config"):
+        search(with_search(impossible, trials=None), store_in(tmp_path, model_settings))
+    study = optuna.load_study(study_name=STUDY, storage=f"sqlite:///{settings.output}/search-default/study.db")
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * FAILURES
+    assert f"{FAILURES} trials failed one after another: the search ends here." in caplog.messages
+
+
+def test_a_trial_that_time_ran_out_for_is_tried_again_and_does_not_count(
+    settings: TrainingSettings, model_settings: ModelSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Real trainings; in the first search time is over after a step."""
+    store, one = store_in(tmp_path, model_settings), with_search(settings, trials=1)
+    told = Watch.on_step_end
+
+    def at_once(watch: Watch, *arguments: Any, **more: Any) -> None:
+        watch.deadline = 0
+        told(watch, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "on_step_end", at_once)
+        with pytest.raises(TrainingError, match="No trial came to its end in 30 minutes"):
+            search(one, store)
+    table = settings.output / "search-default" / "trials.csv"
+    assert pd.read_csv(table)["state"].tolist() == ["PRUNED"], "what waits for its turn is none that was tried"
+    found = search(one, store)
+    assert [trial.state for trial in found.trials] == [TrialState.PRUNED, TrialState.COMPLETE]
+    as_it_is = {"head_lr": settings.head_lr, "lora_rank": settings.lora_rank}
+    assert [trial.params for trial in found.trials] == [as_it_is, as_it_is]
+    assert pd.read_csv(table)["state"].tolist() == ["PRUNED", "COMPLETE"]
+    assert len(search(one, store).trials) == 2, "the one trial is done"
+
+
 def test_what_is_not_promising_stops_early_and_so_does_what_time_runs_out_for() -> None:
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2))
     step = SimpleNamespace(global_step=1, max_steps=9)
@@ -125,8 +228,10 @@ def test_what_is_not_promising_stops_early_and_so_does_what_time_runs_out_for() 
     worse = Watch(study.ask(), deadline=0)
     with pytest.raises(optuna.TrialPruned, match="not promising after 1 epochs"):
         worse.on_evaluate(None, step, None, metrics={SCORE: 0.1})  # type: ignore[arg-type]
+    assert OUT_OF_TIME not in worse.trial.user_attrs
     with pytest.raises(optuna.TrialPruned, match="time is over"):
         worse.on_step_end(None, step, None)  # type: ignore[arg-type]
+    assert OUT_OF_TIME in worse.trial.user_attrs
     step.global_step = 9
     worse.on_step_end(None, step, None)  # type: ignore[arg-type]
 
@@ -137,6 +242,12 @@ def test_values_are_of_the_settings_type() -> None:
     assert isinstance(suggest(trial, "layers", Dimension(low=1, high=3)), int)
     assert isinstance(suggest(trial, "dropout", Dimension(low=0, high=0.5)), float)
     assert suggest(trial, "method", Dimension(choices=("lora", "head"))) in ("lora", "head")
+
+
+def test_a_setting_that_has_no_value_is_in_no_range_and_among_no_choices() -> None:
+    assert not Dimension(low=4, high=12).holds(TrainingSettings().layers)
+    assert not Dimension(choices=(4, 12)).holds(None)
+    assert Dimension(low=4, high=12).holds(12)
 
 
 @pytest.mark.parametrize(
