@@ -1,7 +1,6 @@
 """What a run leaves in MLflow: parameters, figures, plots, the data's digest, and the bundle as a registered model."""
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +27,7 @@ from models.settings import ModelSettings
 from training.configuration import configuration_text
 from training.data import TrainingData
 from training.errors import TrainingError
+from training.metric_names import name_parts
 from training.settings import TrainingSettings
 
 EXPERIMENT = "signaal"
@@ -90,10 +90,11 @@ def log_figures(figures: dict[str, Any], baselines: dict[str, Any]) -> None:
 
     def collect(prefix: str, value: Any) -> None:
         if isinstance(value, dict):
+            parts = name_parts(map(str, value)) | {name: short for name, short in _SHORT.items() if short not in value}
             for name, inner in value.items():
-                collect(f"{prefix}/{_SHORT.get(name, name)}", inner)
+                collect(f"{prefix}/{parts[str(name)]}", inner)
         elif isinstance(value, int | float):
-            numbers[_NOT_IN_A_NAME.sub("_", prefix)] = float(value)
+            numbers[prefix] = float(value)
 
     collect("test", figures)
     collect("baseline", baselines)
@@ -102,7 +103,6 @@ def log_figures(figures: dict[str, Any], baselines: dict[str, Any]) -> None:
         mlflow.log_metrics({name: numbers[name] for name in names[start : start + MOST_METRICS]})
 
 
-_NOT_IN_A_NAME = re.compile(r"[^\w. :/-]", re.ASCII)
 _SHORT = {"labels": "label", "languages": "language"}
 
 

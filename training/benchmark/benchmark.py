@@ -6,7 +6,9 @@ The report is on disk before MLflow is asked for anything, so that hours of trai
 import hashlib
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,12 @@ from training.benchmark.fine_tuning import Trained, evidence_of, fine_tune, logi
 from training.benchmark.network_folder import save_network, window_maker
 from training.benchmark.predictions import write_predictions
 from training.benchmark.published import read_published
-from training.benchmark.records import read_records
+from training.benchmark.records import BadLine, first_lines, read_records, refuse_what_would_not_compare
 from training.benchmark.report import write_report
 from training.benchmark.settings import BenchmarkSettings
 from training.benchmark.span_figures import SpanFigures, SpanReader
 from training.benchmark.splitting import Splits, complete_splits
-from training.benchmark.task import Task
+from training.benchmark.task import Task, without_odd_lines
 from training.benchmark.tokens import TokenisedSplit, tokenise
 from training.benchmark.tracking import log_benchmark
 
@@ -52,9 +54,20 @@ class BenchmarkResult:
     facts: dict[str, Any]
 
 
-def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: ModelSettings) -> BenchmarkResult:
+def run_benchmark(
+    data: Path,
+    settings: BenchmarkSettings,
+    model_settings: ModelSettings,
+    when_written: Callable[[BenchmarkResult], None] = lambda _: None,
+) -> BenchmarkResult:
     """Train and measure; all of it ends in ``settings.output/NAME-DIGEST``. What an earlier benchmark on the same data left there
     is replaced when all is done.
+
+    Args:
+        data: the file.
+        settings: of the benchmark.
+        model_settings: where the encoder and MLflow are.
+        when_written: gets the result before MLflow is asked for anything, which may fail.
 
     Raises:
         TrainingError: the data or the published figures cannot be used, or MLflow does not take the figures (the report is
@@ -65,8 +78,12 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
     records = read_records(data)
     for bad in records.bad[:10]:
         log.warning("%s:%d is not used: %s", data, bad.number, bad.reason)
-    task = Task.of(records.examples, settings.task)
-    made = complete_splits(records.examples, settings.split_seed)
+    for bad in records.bad_spans.first[:10]:
+        log.warning("%s:%d is used without a span: %s", data, bad.number, bad.reason)
+    refuse_what_would_not_compare(records, data)
+    examples, odd = without_odd_lines(records.examples, settings.task)
+    task = Task.of(examples, settings.task)
+    made = complete_splits(examples, settings.split_seed)
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     folder = settings.output / f"{data.stem}-{digest[:8]}"
     making = folder.with_name(f"{folder.name}.new")
@@ -80,8 +97,9 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
             "name": data.name,
             "digest": digest,
             "texts": {split: len(examples) for split, examples in made.splits.items()},
-            "bad_lines": [asdict(bad) for bad in records.bad],
-            "notes": made.notes,
+            "bad_lines": [asdict(bad) for bad in sorted(records.bad + odd, key=attrgetter("number"))],
+            "bad_spans": asdict(records.bad_spans),
+            "notes": made.notes + ([f"Single-label data but for {len(odd)} lines, which are not used."] if odd else []),
             "cut_off": {split: part.cut_off for split, part in tokens.items()},
             "mean_tokens": float(tokens["train"].lengths.mean()),
         },
@@ -90,11 +108,15 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
     }
     if published is not None:
         facts["published"] = published.model_dump(exclude_none=True)
+    fitted = baseline.texts_to_fit(made.splits["train"])
+    if settings.baseline and len(fitted) < len(made.splits["train"]):
+        facts["data"]["notes"].append(
+            f"TF-IDF was fitted to {len(fitted)} training texts, drawn from all: more take too much memory."
+        )
     log.info("%s", _in_words(facts))
-    baselines = {
-        "commonest_label": [baseline.commonest(task, made.splits)],
-        "tfidf_logistic_regression": [baseline.tfidf(task, made.splits)],
-    }
+    baselines = {"commonest_label": [baseline.commonest(task, made.splits)]}
+    if settings.baseline:
+        baselines["tfidf_logistic_regression"] = [baseline.tfidf(task, {**made.splits, "train": fitted})]
     seeds = [_train_once(task, made.splits, tokens, base_folder, making, settings, seed) for seed in range(1, settings.seeds + 1)]
     facts |= _figures(task, made.splits, seeds, baselines)
     written = write_report(making, facts)
@@ -102,17 +124,24 @@ def run_benchmark(data: Path, settings: BenchmarkSettings, model_settings: Model
     report = making.rename(folder) / written.name
     predictions = [] if settings.keep_texts else sorted(folder.glob("predictions-*.jsonl"))
     artifacts = [report, report.with_suffix(".json"), *predictions]
+    result = BenchmarkResult(report, facts)
+    when_written(result)
     log_benchmark(facts, artifacts, model_settings.mlflow_tracking_uri)
-    return BenchmarkResult(report, facts)
+    return result
 
 
 def _in_words(facts: dict[str, Any]) -> str:
     texts = ", ".join(f"{count} {split}" for split, count in facts["data"]["texts"].items())
     kind = "exactly one label a text" if facts["task"]["single"] else "any number of labels a text"
     spans = ", with spans" if facts["task"]["spans"] else ""
-    bad = facts["data"]["bad_lines"]
-    lines = [f"{texts} texts; {len(facts['task']['labels'])} labels, {kind}{spans}.", *facts["data"]["notes"]]
-    return " ".join([*lines, f"{len(bad)} lines are not used."] if bad else lines)
+    said = [f"{texts} texts; {len(facts['task']['labels'])} labels, {kind}{spans}.", *facts["data"]["notes"]]
+    bad, bad_spans = [BadLine(**line) for line in facts["data"]["bad_lines"]], facts["data"]["bad_spans"]
+    if bad:
+        said.append(f"{len(bad)} lines are not used ({first_lines(bad)}).")
+    if bad_spans["spans"]:
+        first = first_lines([BadLine(**line) for line in bad_spans["first"]])
+        said.append(f"{bad_spans['spans']} spans in {bad_spans['lines']} lines are not used (lines {first}).")
+    return " ".join(said)
 
 
 def _train_once(

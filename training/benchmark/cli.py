@@ -31,6 +31,7 @@ def bench(
     method: Annotated[str | None, _help("method")] = None,
     max_tokens: Annotated[int | None, _help("max_tokens")] = None,
     base: Annotated[str | None, _help("base")] = None,
+    baseline: Annotated[bool | None, typer.Option("--baseline/--no-baseline", help=_FIELDS["baseline"].description)] = None,
     output: Annotated[Path | None, _help("output")] = None,
     published: Annotated[Path | None, _help("published")] = None,
     keep_texts: Annotated[bool | None, typer.Option("--keep-texts", help=_FIELDS["keep_texts"].description)] = None,
@@ -39,12 +40,15 @@ def bench(
 
     Every other setting is an environment variable SIGNAAL_BENCH_<NAME>; see docs/benchmarks.md.
     """
-    from training.benchmark.benchmark import run_benchmark
+    from training.benchmark.benchmark import BenchmarkResult, run_benchmark
     from training.benchmark.report import console_table
 
     options = {name: value for name, value in locals().items() if name in _FIELDS and value is not None}
     if single is not None:
         options["task"] = "single" if single else "multi"
-    result = run_benchmark(dataset, checked(BenchmarkSettings, options), ModelSettings())
-    Console().print(console_table(result.facts))
-    console.print(f"report: {result.report}", markup=False)
+
+    def show(result: BenchmarkResult) -> None:
+        Console().print(console_table(result.facts))
+        console.print(f"report: {result.report}", markup=False)
+
+    run_benchmark(dataset, checked(BenchmarkSettings, options), ModelSettings(), show)

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 EVALUATION_TOKENS = 8_192
 """Tokens of a batch that is only read, padding included."""
+EVALUATION_PAIRS = 32_768
+"""Texts times labels of such a batch: each label reads a text with a vector of its own, of which four copies are about
+(6 kB a pair in fp32, 200 MB in all)."""
 FORWARD_SHARE = 0.35
 """Of a training step's time, what reading alone takes."""
 
@@ -125,13 +128,18 @@ def evidence_of(model: SignaalModel, split: TokenisedSplit) -> Iterator[tuple[in
             yield row, scores[: split.lengths[row]]
 
 
+def texts_at_once(tokens: int, labels: int) -> int:
+    """How many texts of up to so many tokens are read together under so many labels; at least one."""
+    return max(1, min(EVALUATION_TOKENS // tokens, EVALUATION_PAIRS // labels))
+
+
 def _read(model: SignaalModel, split: TokenisedSplit) -> Iterator[tuple[list[int], NDArray[np.float32], Tensor]]:
     model.eval()
     order = np.argsort(-split.lengths, kind="stable").tolist()
     with Progress(console=Console(stderr=True), transient=True) as progress, torch.inference_mode(), precision():
         bar = progress.add_task("Reading", total=len(order))
         while order:
-            size = max(1, EVALUATION_TOKENS // int(split.lengths[order[0]]))
+            size = texts_at_once(int(split.lengths[order[0]]), split.truth.shape[1])
             rows, order = order[:size], order[size:]
             batch = split.batch(rows)
             out = model(batch["input_ids"].to(device()), batch["attention_mask"].to(device()))

@@ -21,7 +21,7 @@ def write_report(folder: Path, facts: dict[str, Any]) -> Path:
     """Write both files; returns the Markdown one."""
     (folder / "report.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
     path = folder / "report.md"
-    page = template("bench.md", percent=percent, points=points, between=between)
+    page = template("bench.md", percent=percent, points=points, between=between, cell=cell)
     path.write_text(str(page.render(**facts, systems=systems(facts), overall=OVERALL)), encoding="utf-8")
     return path
 
@@ -66,3 +66,8 @@ def between(interval: list[float]) -> str:
 def points(interval: list[float]) -> str:
     """``+1.2 to +3.4``"""
     return " to ".join(f"{100 * value:+.1f}" for value in interval)
+
+
+def cell(name: str) -> str:
+    """A label or a language in a Markdown table, which a ``|`` or a new line in it would tear."""
+    return " ".join(name.split()).replace("\\", "\\\\").replace("|", "\\|") or "(empty)"

@@ -33,9 +33,14 @@ def complete_splits(examples: Sequence[BenchmarkExample], seed: int) -> MadeSpli
     """The examples by split, missing splits made.
 
     Raises:
-        TrainingError: there are too few training texts to cut a split from.
+        TrainingError: there is no training text, or too few to cut a split from.
     """
     splits: Splits = {split: [e for e in examples if (e.split or "train") == split] for split in SPLITS}
+    if not splits["train"]:
+        raise TrainingError(
+            f"There is no training text: all {len(examples)} texts that can be used are in the test or validation split. "
+            'Some lines need "split": "train", or none.'
+        )
     notes: list[str] = []
     without = sum(example.split is None for example in examples)
     if 0 < without < len(examples):
