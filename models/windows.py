@@ -60,6 +60,7 @@ class WindowMaker:
         self._blind = blind
         unknown = self._tokenizer.token_to_id("<unk>")
         self.unknown_id: int = unknown if unknown is not None else self._tokenizer.token_to_id("[UNK]") or 0
+        self.max_tokens = max_tokens
         self._room = max_tokens - 2
         self._step = self._room - overlap
 

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from models.base import base_encoder_folder
 from models.settings import ModelSettings
+from models.windows import WindowMaker
 from training.benchmark import baseline
 from training.benchmark.decisions import Decisions
 from training.benchmark.figures import OVERALL, Outcome, bootstrap, interval, overall, per_label, per_language
 from training.benchmark.fine_tuning import Trained, evidence_of, fine_tune, logits_of
-from training.benchmark.network_folder import save_network, window_maker
+from training.benchmark.network_folder import save_network
 from training.benchmark.predictions import write_predictions
 from training.benchmark.published import read_published
 from training.benchmark.records import BadLine, first_lines, read_records, refuse_what_would_not_compare
@@ -30,7 +31,7 @@ from training.benchmark.settings import BenchmarkSettings
 from training.benchmark.span_figures import SpanFigures, SpanReader
 from training.benchmark.splitting import Splits, complete_splits
 from training.benchmark.task import Task, without_odd_lines
-from training.benchmark.tokens import TokenisedSplit, tokenise
+from training.benchmark.tokens import TokenisedSplit, most_tokens, tokenise, window_maker
 from training.benchmark.tracking import log_benchmark
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def run_benchmark(
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     base_folder = base_encoder_folder(settings.base, model_settings.cache_dir)
-    maker = window_maker(base_folder, settings.max_tokens)
+    max_tokens = most_tokens(made.splits["train"], base_folder, settings)
+    maker = window_maker(base_folder, max_tokens)
     tokens = {split: tokenise(examples, task, maker, split) for split, examples in made.splits.items()}
     facts: dict[str, Any] = {
         "data": {
@@ -104,7 +106,7 @@ def run_benchmark(
             "mean_tokens": float(tokens["train"].lengths.mean()),
         },
         "task": {"single": task.single, "labels": list(task.labels), "spans": task.spans},
-        "settings": settings.model_dump(mode="json", exclude={"output", "published"}),
+        "settings": {**settings.model_dump(mode="json", exclude={"output", "published"}), "max_tokens": max_tokens},
     }
     if published is not None:
         facts["published"] = published.model_dump(exclude_none=True)
@@ -117,7 +119,10 @@ def run_benchmark(
     baselines = {"commonest_label": [baseline.commonest(task, made.splits)]}
     if settings.baseline:
         baselines["tfidf_logistic_regression"] = [baseline.tfidf(task, {**made.splits, "train": fitted})]
-    seeds = [_train_once(task, made.splits, tokens, base_folder, making, settings, seed) for seed in range(1, settings.seeds + 1)]
+    seeds = [
+        _train_once(task, made.splits, tokens, maker, base_folder, making, settings, seed)
+        for seed in range(1, settings.seeds + 1)
+    ]
     facts |= _figures(task, made.splits, seeds, baselines)
     written = write_report(making, facts)
     shutil.rmtree(folder, ignore_errors=True)
@@ -148,6 +153,7 @@ def _train_once(
     task: Task,
     splits: Splits,
     tokens: dict[Any, TokenisedSplit],
+    maker: WindowMaker,
     base_folder: Path,
     folder: Path,
     settings: BenchmarkSettings,
@@ -168,11 +174,10 @@ def _train_once(
     outcome = Outcome(decisions.decide(logits), test.truth)
     spans = None
     if task.spans:
-        maker = window_maker(base_folder, settings.max_tokens)
         on_validation = SpanReader(task, maker, splits["validation"], decisions.decide(validation_logits))
         threshold = on_validation.best_threshold(evidence_of(model, validation))
         spans = SpanReader(task, maker, splits["test"], outcome.decided).figures(evidence_of(model, test), threshold)
-    save_network(folder / f"network-{seed}", model, settings.base, base_folder, task, decisions, settings.max_tokens)
+    save_network(folder / f"network-{seed}", model, settings.base, base_folder, task, decisions, maker.max_tokens)
     write_predictions(
         folder / f"predictions-{seed}.jsonl",
         task,

@@ -19,17 +19,11 @@ from training.benchmark.decisions import Decisions
 from training.benchmark.fine_tuning import logits_of
 from training.benchmark.records import BenchmarkExample
 from training.benchmark.task import Task
-from training.benchmark.tokens import tokenise
+from training.benchmark.tokens import tokenise, window_maker
 from training.errors import TrainingError
 from training.loop import device
 
 DESCRIPTION = "benchmark.json"
-OVERLAP_SHARE = 4
-
-
-def window_maker(base_folder: Path, max_tokens: int) -> WindowMaker:
-    """How a benchmark reads texts."""
-    return WindowMaker(base_folder / "tokenizer.json", blind=False, max_tokens=max_tokens, overlap=max_tokens // OVERLAP_SHARE)
 
 
 def save_network(

@@ -10,6 +10,9 @@ from models.base import DEFAULT_BASE
 
 MOST_TOKENS = 512
 """Positions of the encoder."""
+USUAL_TOKENS = 256
+MANY_LONG = 0.05
+"""Share of longer training texts from which reading twice as far is worth its time."""
 
 
 class BenchmarkSettings(BaseSettings):
@@ -52,5 +55,11 @@ class BenchmarkSettings(BaseSettings):
     warmup_share: float = Field(default=0.1, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
     patience: int = Field(default=3, ge=1, description="Stop when the validation score has not risen so many times in a row.")
     evidence_weight: float = Field(default=1.0, ge=0, description="Weight of the span loss, where the data has spans.")
-    max_tokens: int = Field(default=256, ge=8, le=MOST_TOKENS, description="Longer texts are cut off; the report says how many.")
+    max_tokens: int | None = Field(
+        default=None,
+        ge=8,
+        le=MOST_TOKENS,
+        description=f"Longer texts are cut off; the report says how many. {USUAL_TOKENS} when left out, or {MOST_TOKENS} where "
+        f"more than {MANY_LONG:.0%} of the training texts are longer and no --minutes are set.",
+    )
     keep_texts: bool = Field(default=False, description="Write the texts, too, into the predictions file.")

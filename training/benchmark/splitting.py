@@ -1,7 +1,8 @@
 """Splits, where the data has none or not all.
 
-Lines without a split count as training. A split that is missing is cut from the training split: a tenth of it, at most
-5,000 texts, stratified by language and label, seeded. Equal texts stay together, so that none is trained and tested on.
+Lines without a split count as training. A split that is missing is cut from the training split: for testing a tenth of it, at
+most 5,000 texts; for validation, which published systems mostly train on, a tenth of up to 5,000 texts, a twentieth of more, at
+most 2,000. Stratified by language and label, seeded; equal texts stay together, so that none is trained and tested on.
 """
 
 from collections import Counter, defaultdict
@@ -13,8 +14,9 @@ from models.example import SPLITS, Split
 from training.benchmark.records import BenchmarkExample
 from training.errors import TrainingError
 
-ONE_IN = 10
-MOST_CUT = 5_000
+MOST_CUT: dict[Split, int] = {"test": 5_000, "validation": 2_000}
+MANY = 5_000
+"""Training texts of which a twentieth is enough to choose an epoch and thresholds by."""
 LEAST_IN_STRATUM = 3
 """Of what is rarer, nothing is taken away from training."""
 
@@ -45,10 +47,11 @@ def complete_splits(examples: Sequence[BenchmarkExample], seed: int) -> MadeSpli
     without = sum(example.split is None for example in examples)
     if 0 < without < len(examples):
         notes.append(f"{without} lines have no split; they count as training.")
-    for split in ("test", "validation"):
+    for split, most in MOST_CUT.items():
         if splits[split]:
             continue
-        kept, cut = _cut(splits["train"], seed)
+        many = split == "validation" and len(splits["train"]) > MANY
+        kept, cut = _cut(splits["train"], seed, one_in=20 if many else 10, most=most)
         if not cut or not kept:
             raise TrainingError(
                 f"There is no {split} split, and {len(splits['train'])} training texts are too few to cut one from. "
@@ -63,7 +66,9 @@ def complete_splits(examples: Sequence[BenchmarkExample], seed: int) -> MadeSpli
     return MadeSplits(splits, notes)
 
 
-def _cut(examples: list[BenchmarkExample], seed: int) -> tuple[list[BenchmarkExample], list[BenchmarkExample]]:
+def _cut(
+    examples: list[BenchmarkExample], seed: int, *, one_in: int, most: int
+) -> tuple[list[BenchmarkExample], list[BenchmarkExample]]:
     """What stays and what is cut: in each stratum, and over neighbouring small ones, every so-manieth text (systematic
     sampling)."""
     groups: dict[str, list[BenchmarkExample]] = defaultdict(list)
@@ -79,7 +84,7 @@ def _cut(examples: list[BenchmarkExample], seed: int) -> tuple[list[BenchmarkExa
     for _, stratum in sorted(strata.items()):
         if len(stratum) >= LEAST_IN_STRATUM:
             ordered += draws.sample(stratum, len(stratum))
-    period = max(ONE_IN, -(-len(examples) // MOST_CUT))
+    period = max(one_in, -(-len(examples) // most))
     cut = [example for group in ordered[period // 2 :: period] for example in group]
     taken = {id(example) for example in cut}
     return [example for example in examples if id(example) not in taken], cut

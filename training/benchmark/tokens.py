@@ -1,11 +1,12 @@
 """The tokens of a whole split, in one flat array: 100,000 texts of 60 tokens are 24 MB.
 
-Texts are read as everywhere (``models.windows``) but not blinded, and what goes beyond ``max_tokens`` is cut off, as the
+Texts are read as everywhere (``models.windows``) but not blinded, and what goes beyond a number of tokens is cut off, as the
 literature does.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,10 +16,14 @@ from torch import Tensor
 from models.losses import FREE
 from models.windows import Window, WindowMaker
 from training.benchmark.records import BenchmarkExample
+from training.benchmark.settings import MANY_LONG, MOST_TOKENS, USUAL_TOKENS, BenchmarkSettings
 from training.benchmark.task import Task
 from training.progress import with_progress
 
 CHUNK = 500
+LOOKED_AT = 1_000
+"""Training texts, of which the share of long ones is taken."""
+OVERLAP_SHARE = 4
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class TokenisedSplit:
         return targets
 
 
+def window_maker(base_folder: Path, max_tokens: int) -> WindowMaker:
+    """How a benchmark reads texts."""
+    return WindowMaker(base_folder / "tokenizer.json", blind=False, max_tokens=max_tokens, overlap=max_tokens // OVERLAP_SHARE)
+
+
 def tokenise(examples: Sequence[BenchmarkExample], task: Task, maker: WindowMaker, name: str) -> TokenisedSplit:
     """Tokenise a split, some hundred texts at a time, with a progress bar."""
     column = {label: i for i, label in enumerate(task.labels)}
@@ -91,6 +101,17 @@ def tokenise(examples: Sequence[BenchmarkExample], task: Task, maker: WindowMake
             spans.append([(column[label], *tokens) for label, tokens in places if tokens])
     ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     return TokenisedSplit(np.concatenate(pieces), ends, task.matrix(examples), spans, cut_off, maker.pad_id)
+
+
+def most_tokens(train: Sequence[BenchmarkExample], base_folder: Path, settings: BenchmarkSettings) -> int:
+    """How far texts are read: as the settings say, or as the training texts want it (``BenchmarkSettings.max_tokens``)."""
+    if settings.max_tokens is not None:
+        return settings.max_tokens
+    if settings.minutes is not None:
+        return USUAL_TOKENS
+    some = train[:: -(-len(train) // LOOKED_AT)]
+    _, longer = first_windows(some, window_maker(base_folder, USUAL_TOKENS))
+    return MOST_TOKENS if longer > MANY_LONG * len(some) else USUAL_TOKENS
 
 
 def first_windows(examples: Sequence[BenchmarkExample], maker: WindowMaker) -> tuple[list[Window], int]:

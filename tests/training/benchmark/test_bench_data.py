@@ -155,6 +155,16 @@ def test_missing_splits_are_cut_stratified_and_the_same_for_the_same_seed() -> N
     assert complete_splits(examples, seed=1).splits == made.splits != complete_splits(examples, seed=2).splits
 
 
+def test_of_many_texts_a_twentieth_is_enough_for_validation() -> None:
+    def made(texts: int) -> dict[str, int]:
+        some = [example(f"text {i}", "a" if i % 2 else "b", split="test" if i < 10 else "train") for i in range(texts + 10)]
+        return {split: len(part) for split, part in complete_splits(some, seed=1).splits.items()}
+
+    assert made(5_000) == {"train": 4_500, "validation": 500, "test": 10}
+    assert made(6_000) == {"train": 5_700, "validation": 300, "test": 10}
+    assert made(60_000) == {"train": 58_000, "validation": 2_000, "test": 10}
+
+
 def test_equal_texts_are_never_parted_and_the_rarest_stay_in_training() -> None:
     examples = [example(f"Text  {i // 2}" if i % 2 else f"text {i // 2}", "a") for i in range(400)]
     examples += [example("only one", "b"), example("and another", "b")]

@@ -1,6 +1,7 @@
 """Tokens, evidence targets and span figures of a benchmark."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import torch
 
 from models.losses import FREE
 from models.windows import WindowMaker
-from training.benchmark.network_folder import window_maker
 from training.benchmark.records import BenchmarkExample
+from training.benchmark.settings import BenchmarkSettings
 from training.benchmark.span_figures import SpanReader
 from training.benchmark.task import Task
-from training.benchmark.tokens import TokenisedSplit, tokenise
+from training.benchmark.tokens import TokenisedSplit, most_tokens, tokenise, window_maker
 
 ROOM = "The room was clean but the breakfast was cold."
 EXAMPLES = [
@@ -47,6 +48,17 @@ def test_texts_keep_their_tokens_and_what_is_too_long_is_cut_off_and_counted(spl
     assert batch["input_ids"][1].tolist() == window.ids
     assert batch["attention_mask"].sum(1).tolist() == [split.lengths[1], split.lengths[0]]
     assert batch["labels"].tolist() == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("long", "settings", "expected"),
+    [(5, {}, 256), (6, {}, 512), (100, {"minutes": 30}, 256), (100, {"max_tokens": 64}, 64), (0, {"max_tokens": 64}, 64)],
+)
+def test_texts_are_read_twice_as_far_where_many_are_long(
+    long: int, settings: dict[str, Any], expected: int, base_folder: Path
+) -> None:
+    train = [BenchmarkExample(text="word " * (300 if i < long else 5), labels=["a"]) for i in range(100)]
+    assert most_tokens(train, base_folder, BenchmarkSettings(**settings)) == expected
 
 
 def test_nothing_is_blinded(maker: WindowMaker, base_folder: Path) -> None:
