@@ -25,7 +25,7 @@ from training.gates import Gates, Verdict, judge
 from training.measurement import Contender, OpenContender, open_contender, read_test_texts
 from training.named_bundle import open_named
 from training.settings import DataSource
-from training.tracking import BUNDLE_DIGEST_TAG, EXPERIMENT, log_figures, register
+from training.tracking import BUNDLE_DIGEST_TAG, EXPERIMENT, log_figures, metric_name, register
 
 log = logging.getLogger(__name__)
 
@@ -154,12 +154,13 @@ def _report(comparison: Comparison, output: Path, verdicts: list[Verdict]) -> Pa
 def _numbers(facts: dict[str, Any]) -> dict[str, float]:
     """Both figures and the difference of everything, as metrics: ``difference/language_f1/nl`` and so on."""
     numbers = {f"speed/{name}": value for name, value in facts["speed"].items()}
-    groups = {"": facts["figures"], **{f"{name}/": facts[name] for name in ("label_f1", "language_f1", "indicator_check")}}
-    for group, figures in groups.items():
-        for name, found in figures.items():
-            for part in ("a", "b", "difference"):
-                if found[part] is not None:
-                    numbers[f"{part}/{group}{name}"] = found[part]
+    found: dict[tuple[str, ...], Any] = {(name,): figure for name, figure in facts["figures"].items()}
+    for group in ("label_f1", "language_f1", "indicator_check"):
+        found |= {(group, name): figure for name, figure in facts[group].items()}
+    for path, figure in found.items():
+        for part in ("a", "b", "difference"):
+            if figure[part] is not None:
+                numbers[metric_name(part, *path)] = figure[part]
     return numbers
 
 

@@ -88,21 +88,28 @@ def log_figures(figures: dict[str, Any], baselines: dict[str, Any]) -> None:
     """Every number of the report as a metric: ``test/macro_f1``, ``test/label/debt_or_fees/f1``, ``test/language/nl/…``."""
     numbers: dict[str, float] = {}
 
-    def collect(prefix: str, value: Any) -> None:
+    def collect(value: Any, *path: str) -> None:
         if isinstance(value, dict):
             for name, inner in value.items():
-                collect(f"{prefix}/{_SHORT.get(name, name)}", inner)
+                collect(inner, *path, _SHORT.get(str(name), str(name)))
         elif isinstance(value, int | float):
-            numbers[_NOT_IN_A_NAME.sub("_", prefix)] = float(value)
+            numbers[metric_name(*path)] = float(value)
 
-    collect("test", figures)
-    collect("baseline", baselines)
+    collect(figures, "test")
+    collect(baselines, "baseline")
     names = list(numbers)
     for start in range(0, len(names), MOST_METRICS):
         mlflow.log_metrics({name: numbers[name] for name in names[start : start + MOST_METRICS]})
 
 
-_NOT_IN_A_NAME = re.compile(r"[^\w. :/-]", re.ASCII)
+def metric_name(*path: str) -> str:
+    """A metric's name that MLflow takes, whatever labels and languages are called: ``test/language/nl_en/macro_f1`` of ``nl+en``.
+    An empty name is ``und`` (undetermined), the code that ISO 639-2 has for a text whose language nobody has told."""
+    return "/".join(_NOT_IN_A_NAME.sub("_", name) or "und" for name in path)
+
+
+_NOT_IN_A_NAME = re.compile(r"^\.+$|[^\w. :-]", re.ASCII)
+"""MLflow reads a name as a path, too, so a part of one must be neither ``..`` nor have a slash."""
 _SHORT = {"labels": "label", "languages": "language"}
 
 
