@@ -115,6 +115,17 @@ def test_a_language_is_trained_if_the_bundle_saw_it_whatever_the_data_are_split_
     assert "All are in languages that training did not see." in (tmp_path / "report" / "report.md").read_text()
 
 
+def test_a_run_that_could_not_be_evaluated_is_refused_before_it_trains(
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    write_examples([e for e in read_examples(small_run.data) if e.split != "test" or e.lang == "it"], Path("data.jsonl"))
+    assert call(monkeypatch, "run", "--data", "data.jsonl", "--layers", "1", "--max-steps", "1") == 2
+    assert "no test text is in a language that training sees: the split 'test' has 'it'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("mlflow.db")), "no run has begun"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
