@@ -14,7 +14,7 @@ class ExampleError(ModelError):
 
 
 class BaseEncoderError(ModelError):
-    """The base encoder could not be fetched, verified or converted."""
+    """The base encoder could not be fetched, verified or converted, or has fewer layers than were asked for."""
 
 
 class BundleError(ModelError):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from models.errors import BaseEncoderError
 from models.losses import consistency_loss, contrast_loss, evidence_loss, label_loss
 
 OF_TRAINING = frozenset(
@@ -234,9 +235,14 @@ def new_model(base_folder: Path, config: SignaalConfig, *, layers: int | None = 
         base_folder: folder of the encoder (see ``models.base``).
         config: its ``encoder`` is filled from the folder.
         layers: keep only the first so many encoder layers (a smaller, faster network); all when None.
+
+    Raises:
+        BaseEncoderError: the encoder has fewer layers.
     """
     encoder = AutoModel.from_pretrained(base_folder, **_pooler_free(base_folder))
     if layers is not None:
+        if layers > (there := encoder.config.num_hidden_layers):
+            raise BaseEncoderError(f"The base encoder has {there} layers, and {layers} cannot be kept: ask for {there} or fewer.")
         encoder.encoder.layer = encoder.encoder.layer[:layers]
         encoder.config.num_hidden_layers = layers
     for name in ("attention_probs_dropout_prob", "attention_dropout"):

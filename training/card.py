@@ -5,7 +5,7 @@ from typing import Any
 from models.base import DEFAULT_BASE
 from models.taxonomy import Taxonomy
 from training.provenance import ANCESTORS, AVERAGED, DIFFERS, LANGUAGES, RECALIBRATED, STARTED_FROM, How, training_data
-from training.report import report_markdown, template
+from training.report import report_markdown, template, zero_shot_only
 from training.settings import LOSS_OPTIONS
 
 
@@ -33,6 +33,7 @@ def model_card(*, taxonomy: Taxonomy, facts: dict[str, Any], how: How, data_dige
             unseen=facts["unseen"],
             texts=figures["examples"],
             zero_shot_texts=sum(entry["examples"] for entry in figures["languages"].values() if entry["zero_shot"]),
+            zero_shot_only=zero_shot_only(figures),
             trained_on=_trained_on(how),
             differs=_differs(how),
             losses=_losses(how),

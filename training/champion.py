@@ -16,6 +16,7 @@ back two promotions, and what was rolled back is not come back to.
 """
 
 import getpass
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -126,7 +127,7 @@ def move_champion(champion: str, kind: Kind, reason: str, settings: ModelSetting
     tag = f"{MOVE_TAG}{at:%Y%m%dT%H%M%S.%f}"
     move = Move(
         at=at.isoformat(timespec="seconds"),
-        who=getpass.getuser(),
+        who=_who(),
         kind=kind,
         former=instead_of,
         champion=champion,
@@ -152,6 +153,14 @@ def move_champion(champion: str, kind: Kind, reason: str, settings: ModelSetting
     with talking_to_registry(settings) as client:
         client.set_registered_model_tag(settings.registered_model, tag, move.model_dump_json())
     return move
+
+
+def _who() -> str:
+    """The user's name, or the number of a user without one: a container may run as any (``docker run --user 1234``)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # up to Python 3.12, from 3.13 on, and where there is no ``pwd``
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def roll_back(reason: str, settings: ModelSettings) -> Move:

@@ -70,6 +70,7 @@ def evaluate(
     """Write a report (JSON, Markdown, HTML with plots) of a bundle on the test split of DATA, beside two baselines."""
     from training.full_evaluation import evaluate_bundle
     from training.named_bundle import open_named
+    from training.report import zero_shot_only
 
     settings = ModelSettings()
     report, figures = evaluate_bundle(open_named(bundle, settings), data, output, settings)
@@ -78,7 +79,8 @@ def evaluate(
         precision = entry["average_precision"]
         table.add_row(name, f"{entry['f1']:.2f}", "–" if precision is None else f"{precision:.2f}", str(entry["support"]))
     console.print(table)
-    console.print(f"macro-F1 over the indicators: [bold]{figures['macro_f1']:.3f}[/]")
+    where = ", in languages that training did not see" if zero_shot_only(figures) else ""
+    console.print(f"macro-F1 over the indicators{where}: [bold]{figures['macro_f1']:.3f}[/]")
     console.print(f"report: {report}", markup=False)
 
 

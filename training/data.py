@@ -94,6 +94,21 @@ def load_sources(sources: Sequence[DataSource], taxonomy: Taxonomy, *, seed: int
     return TrainingData(splits, digest_of(files), _description(files), files, tuple(draws))
 
 
+def check_test_languages(data: TrainingData) -> None:
+    """What a run's data must have more than those of an evaluation: its figures are over the languages that training sees.
+
+    Raises:
+        TrainingError: no test text is in one.
+    """
+    tested = {example.lang for example in data.splits["test"]}
+    if not tested & data.languages:
+        of_test, of_training = (", ".join(map(repr, sorted(languages))) for languages in (tested, data.languages))
+        raise TrainingError(
+            f"{', '.join(str(file.path) for file in data.files)}: no test text is in a language that training sees: the split "
+            f"'test' has {of_test}, 'train' has {of_training}. Correct the examples' lang, or add test texts."
+        )
+
+
 def _check(example: LabelledExample, where: str, taxonomy: Taxonomy) -> None:
     if example.split is None:
         raise TrainingError(f"{where} has no split. Give each one of {', '.join(SPLITS)}.")

@@ -85,9 +85,11 @@ def figures(
     scorer: Scorer, examples: Sequence[LabelledExample], raw: Sequence[RawScore], trained_languages: Collection[str]
 ) -> dict[str, Any]:
     """All figures of a scorer on a split; the form of ``metrics.json``. Languages that training did not see have their own
-    figures in ``languages`` and one mean, ``zero_shot_macro_f1``; the others are over the trained languages alone."""
+    figures in ``languages`` and one mean, ``zero_shot_macro_f1``; the others are over the trained languages alone. Where no text
+    is in one of these, all figures are over all texts."""
     everything = predict(scorer, examples, raw)
-    rows = np.array([lang in trained_languages for lang in everything.languages])
+    trained = np.array([lang in trained_languages for lang in everything.languages])
+    rows = trained if trained.any() else ~trained
     p = everything.part(rows)
     raw_of = [score for score, known in zip(raw, rows, strict=True) if known]
     indicators = len(scorer.taxonomy.indicators)
@@ -103,7 +105,7 @@ def figures(
         }
         for i, label in enumerate(scorer.taxonomy.label_ids)
     }
-    zero_shot = everything.part(~rows)
+    zero_shot = everything.part(~trained)
     return {
         "examples": len(p.examples),
         "macro_f1": scores["macro_f1"],

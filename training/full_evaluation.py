@@ -17,7 +17,7 @@ from training.evaluation import Predictions, figures, predict
 from training.faithfulness import faithfulness
 from training.plots import draw_all
 from training.progress import with_progress
-from training.provenance import Unseen, started_from, unseen_by
+from training.provenance import Unseen, languages_of, started_from, unseen_by
 from training.report import write_report
 from training.robustness import robustness
 
@@ -53,11 +53,11 @@ def evaluate_scorer(scorer: Scorer, data: TrainingData, trained: frozenset[str] 
     Args:
         scorer: the model's.
         data: the splits.
-        trained: languages that its training saw; those of the training split when None, or when no test text is in one.
+        trained: languages that its training saw; those of the training split when None.
     """
     test = data.splits["test"]
     raw = score_with_progress(scorer.runner, test, "test")
-    known = (trained or frozenset()) & {example.lang for example in test} or data.languages
+    known = data.languages if trained is None else trained
     log.info("Evaluating behaviour: robustness, evidence, IndicatorCheck.")
     results = {
         **figures(scorer, test, raw, trained_languages=known),
@@ -65,7 +65,7 @@ def evaluate_scorer(scorer: Scorer, data: TrainingData, trained: frozenset[str] 
         "faithfulness": faithfulness(scorer, test),
         "indicator_check": indicator_check(scorer),
     }
-    known_test = [example for example in test if example.lang in known]
+    known_test = [example for example in test if example.lang in known] or test
     baselines = baseline_figures({**data.splits, "test": known_test}, scorer.taxonomy)
     return Evaluation(results, baselines, predict(scorer, test, raw))
 
@@ -82,6 +82,6 @@ def evaluate_bundle(bundle: Bundle, path: Path, output: Path, model_settings: Mo
     """Report of a bundle on the test split of a data file."""
     scorer = Scorer.of_bundle(bundle, model_settings)
     data = load_data(path, scorer.taxonomy)
-    evaluation = evaluate_scorer(scorer, data)
+    evaluation = evaluate_scorer(scorer, data, languages_of(bundle))
     facts = evaluation.facts(bundle.identity, data.digest, unseen_by(bundle, data.digest), started_from(bundle))
     return write_report(output, facts, evaluation.draw(output)), evaluation.figures

@@ -23,6 +23,7 @@ from training.errors import TrainingError
 from training.evaluation import Array, Predictions, evidence_counts, predict
 from training.named_bundle import open_named, place_of
 from training.progress import with_progress
+from training.provenance import languages_of
 from training.robustness import RewritingDecisions, decide_rewritten, disguised, identity_swapped
 from training.score_cache import CachedRunner, scores_path
 from training.settings import DataSource
@@ -49,9 +50,8 @@ class Contender:
 
     @property
     def trained_languages(self) -> frozenset[str]:
-        """Languages that it saw in training, by its own figures."""
-        languages = self.bundle.metrics.get("languages", {})
-        return frozenset(lang for lang, entry in languages.items() if not entry.get("zero_shot"))
+        """Languages that it saw in training, as far as is known."""
+        return languages_of(self.bundle) or frozenset()
 
 
 @dataclass(frozen=True)

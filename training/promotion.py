@@ -23,6 +23,7 @@ from training.comparison_report import write_comparison
 from training.errors import TrainingError
 from training.gates import Gates, Verdict, judge
 from training.measurement import Contender, OpenContender, open_contender, read_test_texts
+from training.metric_names import name_parts
 from training.named_bundle import open_named
 from training.settings import DataSource
 from training.tracking import BUNDLE_DIGEST_TAG, EXPERIMENT, log_figures, register
@@ -156,10 +157,11 @@ def _numbers(facts: dict[str, Any]) -> dict[str, float]:
     numbers = {f"speed/{name}": value for name, value in facts["speed"].items()}
     groups = {"": facts["figures"], **{f"{name}/": facts[name] for name in ("label_f1", "language_f1", "indicator_check")}}
     for group, figures in groups.items():
+        parts = name_parts(figures)
         for name, found in figures.items():
             for part in ("a", "b", "difference"):
                 if found[part] is not None:
-                    numbers[f"{part}/{group}{name}"] = found[part]
+                    numbers[f"{part}/{group}{parts[name]}"] = found[part]
     return numbers
 
 

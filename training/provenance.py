@@ -153,3 +153,10 @@ def trained_languages(how: How) -> frozenset[str] | None:
     """The languages that training saw; None where the bundle does not say."""
     each = how.get(DIFFERS, {}).get(LANGUAGES, [how.get(LANGUAGES)])
     return None if None in each else frozenset(language for languages in each for language in languages)
+
+
+def languages_of(bundle: Bundle) -> frozenset[str] | None:
+    """The same of a bundle. For one that does not say, its figures must do, and they know only the languages that it was measured
+    in; None where they tell of none."""
+    by_figures = (lang for lang, entry in bundle.metrics.get("languages", {}).items() if not entry.get("zero_shot"))
+    return trained_languages(_told(bundle)) or frozenset(by_figures) or None

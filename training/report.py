@@ -55,7 +55,13 @@ def report_markdown(facts: dict[str, Any]) -> str:
     """The report's text and tables; ``facts`` as in ``write_report``."""
     capabilities = facts["figures"]["indicator_check"].values()
     languages = sorted({language for entry in capabilities for language in entry["languages"]})
-    return str(template("report.md").render(**facts, check_languages=languages))
+    alone = zero_shot_only(facts["figures"])
+    return str(template("report.md").render(**facts, check_languages=languages, zero_shot_only=alone))
+
+
+def zero_shot_only(figures: dict[str, Any]) -> bool:
+    """Whether training saw the language of none of the test texts: then all figures are over such languages."""
+    return all(entry["zero_shot"] for entry in figures["languages"].values())
 
 
 def write_report(folder: Path, facts: dict[str, Any], plots: dict[str, Path]) -> Path:

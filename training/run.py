@@ -41,7 +41,7 @@ from models.weights import load_weights
 from training.averaging import write_mean
 from training.card import model_card
 from training.checkpoints import RunFolder
-from training.data import TrainingData, load_sources
+from training.data import TrainingData, check_test_languages, load_sources
 from training.dataset import document_type_indices, label_matrix
 from training.distillation.distil import BesideTeacher, hold_against_teacher
 from training.errors import TrainingError
@@ -105,7 +105,8 @@ def run(
         What the run gave; None in a process that only helped to train.
 
     Raises:
-        TrainingError, ExampleError: the data cannot be used, or are not those that the run began with.
+        TrainingError, ExampleError: the data cannot be used, have no test text in a language that training sees, or are not those
+            that the run began with.
         TrainingError: the run that should go on is under way in another process.
         BaseEncoderError: the base encoder cannot be had.
         BundleError: the weights to start from do not fit.
@@ -113,6 +114,8 @@ def run(
     settings = pinned(settings, model_settings)
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
+    if resume is None:  # what has been trained already shall come to its end
+        check_test_languages(data)
     if not is_first_process():
         fit(None, from_first(""), data, taxonomy, settings, model_settings)
         return None

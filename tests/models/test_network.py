@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.errors import BaseEncoderError
 from models.losses import FREE
 from models.network import SignaalConfig, SignaalModel, add_lora, freeze_embeddings, merged, new_model
 
@@ -95,6 +96,11 @@ def test_full_fine_tuning_leaves_only_the_embeddings_frozen(model: SignaalModel)
     freeze_embeddings(model)
     frozen = {name.split(".")[1] for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {"embeddings"}
+
+
+def test_more_layers_than_the_encoder_has_are_refused(base_folder: Path) -> None:
+    with pytest.raises(BaseEncoderError, match="has 12 layers, and 20 cannot be kept: ask for 12 or fewer"):
+        new_model(base_folder, SignaalConfig(labels=LABELS), layers=20)
 
 
 def test_it_survives_save_pretrained(model: SignaalModel, tmp_path: Path) -> None:

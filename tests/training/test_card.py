@@ -74,6 +74,8 @@ def test_a_card_says_on_how_many_texts_its_figures_rest() -> None:
     elsewhere = sum(figures["languages"][language]["examples"] for language in ("it", "tr", "uk"))
     said = f"fp32 graph. They are {figures['examples']}, and {elsewhere} more in languages no training saw."
     assert said in card_of_facts(bundle, **known)
+    figures["languages"] = {language: figures["languages"][language] for language in ("it", "tr", "uk")}
+    assert f"They are {figures['examples']}, all in languages that training did not see." in card_of_facts(bundle, **known)
 
 
 def test_a_card_says_nothing_twice(tmp_path: Path) -> None:

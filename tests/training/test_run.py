@@ -7,9 +7,10 @@ import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
+from labeling.corpus_files import corpus_paths, read_corpus
 from models.base import sha256_of
 from models.bundle import open_bundle
-from models.example import read_examples, write_examples
+from models.example import SPLITS, read_examples, write_examples
 from models.runtime import Scorer
 from tests.conftest import STEPS, SmallRun
 from training.cli import main
@@ -94,6 +95,35 @@ def test_evaluate_writes_the_same_figures_again(small_run: SmallRun, monkeypatch
     facts = json.loads((tmp_path / "report" / "report.json").read_text())
     assert facts["figures"]["macro_f1"] == pytest.approx(small_run.result.figures["macro_f1"], abs=1e-6)
     assert facts["model"]["bundle_digest"] == small_run.result.bundle.digest
+
+
+def test_a_language_is_trained_if_the_bundle_saw_it_whatever_the_data_are_split_into(
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Labels in Italian, which the bundle never saw, in all three splits."""
+    monkeypatch.setenv("COLUMNS", "200")
+    italian = [item.example for item in read_corpus(corpus_paths()) if item.example.lang == "it"]
+    split_of = {scenario: SPLITS[place % 3] for place, scenario in enumerate(dict.fromkeys(e.scenario for e in italian))}
+    write_examples([e.model_copy(update={"split": split_of[e.scenario]}) for e in italian], tmp_path / "it.jsonl")
+    folder = str(small_run.result.bundle.folder)
+    assert call(monkeypatch, "evaluate", folder, str(tmp_path / "it.jsonl"), "--output", str(tmp_path / "report")) == 0
+    assert "macro-F1 over the indicators, in languages that training did not see: 0." in capsys.readouterr().err
+    figures = json.loads((tmp_path / "report" / "report.json").read_text())["figures"]
+    assert {language: entry["zero_shot"] for language, entry in figures["languages"].items()} == {"it": True}
+    assert figures["examples"] == figures["languages"]["it"]["examples"] > 0
+    assert figures["macro_f1"] == figures["zero_shot_macro_f1"] == figures["languages"]["it"]["macro_f1"]
+    assert "All are in languages that training did not see." in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_a_run_that_could_not_be_evaluated_is_refused_before_it_trains(
+    small_run: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGNAAL_MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    write_examples([e for e in read_examples(small_run.data) if e.split != "test" or e.lang == "it"], Path("data.jsonl"))
+    assert call(monkeypatch, "run", "--data", "data.jsonl", "--layers", "1", "--max-steps", "1") == 2
+    assert "no test text is in a language that training sees: the split 'test' has 'it'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("mlflow.db")), "no run has begun"
 
 
 @pytest.mark.parametrize(

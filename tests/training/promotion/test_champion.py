@@ -1,5 +1,7 @@
 """Whom one can go back to, and what is left of a move that met another one or was interrupted; with a real MLflow store."""
 
+import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +96,23 @@ def test_a_rollback_does_not_take_off_a_champion_that_it_has_not_seen(
         roll_back("2 is bad", store)
     assert champion_now(store) == "3"
     assert [move.kind for move in history(store)] == [Kind.PROMOTED] * 3
+
+
+@pytest.mark.parametrize("kind", [KeyError, OSError])
+def test_a_user_without_a_name_moves_the_alias_under_its_number(
+    store: ModelSettings, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """As in a container that runs as some user (``docker run --user 1234``); what Python raises depends on its version."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(uid: int) -> None:
+        raise kind(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert promoted("1", "released", store).who == f"uid {os.getuid()}"
+    roll_back("", store)
+    assert [move.who for move in history(store)] == [f"uid {os.getuid()}"] * 2
 
 
 KILLED = """

@@ -1,5 +1,6 @@
 """A gate is shut for a model that is worse in its way, and for it alone."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -136,6 +137,33 @@ def test_what_no_test_text_shows_is_not_taken_on_trust(unchanged: Comparison) ->
     without = {language: d for language, d in unchanged.language_f1.items() if language != "bg"}
     comparison = replace(unchanged, language_f1=without, label_f1={**unchanged.label_f1, "debt_or_fees": nothing})
     assert shut(comparison) == {"label_f1": ["debt_or_fees"], "language_f1": ["bg"]}
+
+
+def measured_on_dutch_alone(folder: Path) -> None:
+    """As ``signaal-train recalibrate`` on Dutch texts leaves it."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["languages"] = {"nl": metrics["languages"]["nl"]}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def without_its_training(folder: Path) -> None:
+    measured_on_dutch_alone(folder)
+    (folder / "training.json").unlink()
+
+
+def test_a_champion_that_was_recalibrated_on_one_language_is_asked_about_all_that_it_was_trained_on(
+    unchanged: Comparison, workshop: Workshop
+) -> None:
+    champion = replace(unchanged.a, bundle=workshop.make("recalibrated-on-dutch", edit=measured_on_dutch_alone))
+    assert champion.trained_languages == {"bg", "de", "en", "es", "fr", "hu", "nl", "pl", "pt", "ro"}
+    dutch_texts = {"nl": unchanged.language_f1["nl"]}
+    closed = shut(replace(unchanged, a=champion, language_f1=dutch_texts))
+    assert closed == {"language_f1": sorted(champion.trained_languages - {"nl"})}
+
+
+def test_of_a_champion_that_does_not_say_how_it_was_trained_the_figures_count(unchanged: Comparison, workshop: Workshop) -> None:
+    champion = replace(unchanged.a, bundle=workshop.make("does-not-say", edit=without_its_training))
+    assert champion.trained_languages == {"nl"}
 
 
 def test_every_gate_is_in_the_file_with_a_comment_and_judges_something(unchanged: Comparison) -> None:

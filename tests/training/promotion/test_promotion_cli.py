@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
+from models.example import read_examples, write_examples
 from models.registry import where
 from models.settings import ModelSettings
 from tests.training.promotion.conftest import BROKEN_LABEL, Workshop, with_label_broken
@@ -114,6 +115,18 @@ def test_compare_at_the_command_line(
     assert "macro f1" in out
     assert json.loads(Path("out/comparison.json").read_text())["a"]["place"] == "released"
     assert Path("out/comparison.html").is_file()
+
+
+def test_languages_whose_codes_mlflow_does_not_take_are_compared_all_the_same(
+    store: ModelSettings, data: Path, workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = {"nl": "nl+en", "en": ""}
+    write_examples([e.model_copy(update={"lang": odd.get(e.lang, e.lang)}) for e in read_examples(data)], Path("odd.jsonl"))
+    folder = str(workshop.make("compared-in-odd-languages").folder)
+    assert call(monkeypatch, "compare", "released", folder, "--data", "odd.jsonl") == 0, capsys.readouterr().err
+    client = MlflowClient(store.mlflow_tracking_uri, store.mlflow_tracking_uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("signaal").experiment_id])
+    assert {"difference/language_f1/nl_en", "difference/language_f1/_", "difference/language_f1/de"} <= set(run.data.metrics)
 
 
 @pytest.mark.parametrize(
