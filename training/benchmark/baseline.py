@@ -37,7 +37,7 @@ def commonest(task: Task, splits: Splits) -> Outcome:
     truth = task.matrix(splits["test"])
     decided = np.zeros_like(truth)
     decided[:, task.matrix(splits["train"]).sum(0).argmax()] = True
-    return Outcome(decided, truth)
+    return Outcome(decided, truth, task.single)
 
 
 def tfidf(task: Task, splits: Splits) -> Outcome:
@@ -59,6 +59,6 @@ def tfidf(task: Task, splits: Splits) -> Outcome:
 
         test = probabilities([example.text for example in splits["test"]])
         if task.single:
-            return Outcome(np.asarray(np.arange(test.shape[1]) == test.argmax(1)[:, None]), truth["test"])
+            return Outcome(np.asarray(np.arange(test.shape[1]) == test.argmax(1)[:, None]), truth["test"], task.single)
         validation = probabilities([example.text for example in splits["validation"]])
-        return Outcome(test >= choose_thresholds(validation, truth["validation"]), truth["test"])
+        return Outcome(test >= choose_thresholds(validation, truth["validation"]), truth["test"], task.single)

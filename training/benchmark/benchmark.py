@@ -129,14 +129,14 @@ def _train_once(
 
     def score(logits: NDArray[np.float32]) -> float:
         decisions = Decisions.fitted(task, logits, validation.truth)
-        scores = overall(Outcome(decisions.decide(logits), validation.truth))
+        scores = overall(Outcome(decisions.decide(logits), validation.truth, task.single))
         return (scores["micro_f1"] + scores["macro_f1"]) / 2
 
     trained = fine_tune(base_folder, task, tokens["train"], validation, score, settings, seed)
     model = trained.model
     validation_logits, logits = logits_of(model, validation), logits_of(model, test)
     decisions = Decisions.fitted(task, validation_logits, validation.truth)
-    outcome = Outcome(decisions.decide(logits), test.truth)
+    outcome = Outcome(decisions.decide(logits), test.truth, task.single)
     spans = None
     if task.spans:
         maker = window_maker(base_folder, settings.max_tokens)
