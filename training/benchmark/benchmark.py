@@ -167,8 +167,8 @@ def _figures(task: Task, splits: Splits, seeds: list[SeedResult], baselines: dic
     network["languages"] = per_language(outcomes, [example.lang for example in splits["test"]])
     if seeds[0].spans is not None:
         of_seeds = [result.spans for result in seeds if result.spans]
-        values = [spans.token_f1 for spans in of_seeds]
-        network["span_token_f1"] = float(np.mean(values))
+        values = [spans.token_f1 for spans in of_seeds if spans.token_f1 is not None]
+        network["span_token_f1"] = float(np.mean(values)) if values else None
         network["span_token_f1_spread"] = _spread(values)
         for label in task.labels:
             known = [f1 for spans in of_seeds if (f1 := spans.labels[label]) is not None]
