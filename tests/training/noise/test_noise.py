@@ -219,7 +219,7 @@ def test_the_command_writes_a_queue_and_a_page_without_texts_unless_asked(
     assert first.text.split("\n")[0][:30].split("&")[0] in (tmp_path / "b" / "noise.html").read_text(encoding="utf-8")
 
 
-def test_an_unknown_label_or_a_double_id_is_named(tmp_path: Path) -> None:
+def test_an_unknown_label_or_document_type_or_a_double_id_is_named(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     write_examples([labelled(1), labelled(1)], path)
     with pytest.raises(TrainingError, match="en-0001 is used twice"):
@@ -227,3 +227,10 @@ def test_an_unknown_label_or_a_double_id_is_named(tmp_path: Path) -> None:
     write_examples([labelled(1, "no_such_label")], path)
     with pytest.raises(TrainingError, match="lacks: no_such_label"):
         read_labelled(path, TAXONOMY)
+    for retired, message in (
+        ({"document_type": "leaflet"}, "example en-0002 has the unknown document type 'leaflet'"),
+        ({"shares": {"no_such_label": 0.3}}, "example en-0002 has labels that taxonomy .* lacks: no_such_label"),
+    ):
+        write_examples([labelled(1), labelled(2).model_copy(update=retired)], path)
+        with pytest.raises(TrainingError, match=message):
+            read_labelled(path, TAXONOMY)
