@@ -112,7 +112,21 @@ def check_test_languages(data: TrainingData) -> None:
 def _check(example: LabelledExample, where: str, taxonomy: Taxonomy) -> None:
     if example.split is None:
         raise TrainingError(f"{where} has no split. Give each one of {', '.join(SPLITS)}.")
-    unknown = sorted({*example.labels, *(example.shares or {})} - set(taxonomy.label_ids))
+    check_names(example, where, taxonomy)
+
+
+def check_names(example: LabelledExample, where: str, taxonomy: Taxonomy) -> None:
+    """Every label and the document type are the taxonomy's.
+
+    Args:
+        example: to be checked.
+        where: file and example, for the message.
+        taxonomy: what there may be.
+
+    Raises:
+        TrainingError: one of them is not.
+    """
+    unknown = sorted({*example.labels, *example.hard_negatives, *(example.shares or {})} - set(taxonomy.label_ids))
     if unknown:
         raise TrainingError(f"{where} has labels that taxonomy {taxonomy.version} lacks: {', '.join(unknown)}.")
     if example.document_type is not None and example.document_type not in taxonomy.document_type_ids:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from models.example import LabelledExample, read_examples
 from models.taxonomy import Taxonomy
+from training.data import check_names
 from training.errors import TrainingError
 
 
@@ -12,17 +13,13 @@ def read_labelled(path: Path, taxonomy: Taxonomy) -> list[LabelledExample]:
 
     Raises:
         ExampleError: a line breaks the schema.
-        TrainingError: there is none, a label is unknown, or an id is used twice.
+        TrainingError: there is none, a label or document type is unknown, or an id is used twice.
     """
     examples: list[LabelledExample] = []
     seen: set[str] = set()
     for number, example in enumerate(read_examples(path), start=1):
         named = example if example.id else example.model_copy(update={"id": f"#{number}"})
-        unknown = sorted({*named.labels, *named.hard_negatives} - set(taxonomy.label_ids))
-        if unknown:
-            raise TrainingError(
-                f"{path}: example {named.id} has labels that taxonomy {taxonomy.version} lacks: {', '.join(unknown)}."
-            )
+        check_names(named, f"{path}: example {named.id}", taxonomy)
         if named.id in seen:
             raise TrainingError(f"{path}: the id {named.id} is used twice; a doubt could not be traced to its text.")
         seen.add(named.id)

@@ -20,6 +20,7 @@ def example(**fields: object) -> LabelledExample:
     [
         ([example(split=None)], "has no split"),
         ([example(labels=["nope"])], "lacks: nope"),
+        ([example(hard_negatives=["nope"])], "lacks: nope"),
         ([example(document_type="nope")], "unknown document type"),
         ([example(scenario="a"), example(scenario="a", split="test", text="Others.")], "scenario 'a' is in two splits"),
         ([example(scenario="a"), example(scenario="b", split="test")], "text is in two splits"),

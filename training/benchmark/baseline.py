@@ -43,7 +43,7 @@ def commonest(task: Task, splits: Splits) -> Outcome:
     truth = task.matrix(splits["test"])
     decided = np.zeros_like(truth)
     decided[:, task.matrix(splits["train"]).sum(0).argmax()] = True
-    return Outcome(decided, truth)
+    return Outcome(decided, truth, task.single)
 
 
 def texts_to_fit(examples: Sequence[BenchmarkExample]) -> list[BenchmarkExample]:
@@ -75,6 +75,6 @@ def tfidf(task: Task, splits: Splits) -> Outcome:
     for of_split in logits.values():
         of_split[:, everywhere] = np.inf
     if task.single:
-        return Outcome(np.asarray(np.arange(len(task.labels)) == logits["test"].argmax(1)[:, None]), truth["test"])
+        return Outcome(np.asarray(np.arange(len(task.labels)) == logits["test"].argmax(1)[:, None]), truth["test"], task.single)
     thresholds = choose_thresholds(expit(logits["validation"]).astype(np.float64), truth["validation"])
-    return Outcome(expit(logits["test"]) >= thresholds, truth["test"])
+    return Outcome(expit(logits["test"]) >= thresholds, truth["test"], task.single)

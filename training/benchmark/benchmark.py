@@ -164,14 +164,14 @@ def _train_once(
 
     def score(logits: NDArray[np.float32]) -> float:
         decisions = Decisions.fitted(task, logits, validation.truth)
-        scores = overall(Outcome(decisions.decide(logits), validation.truth))
+        scores = overall(Outcome(decisions.decide(logits), validation.truth, task.single))
         return (scores["micro_f1"] + scores["macro_f1"]) / 2
 
     trained = fine_tune(base_folder, task, tokens["train"], validation, score, settings, seed)
     model = trained.model
     validation_logits, logits = logits_of(model, validation), logits_of(model, test)
     decisions = Decisions.fitted(task, validation_logits, validation.truth)
-    outcome = Outcome(decisions.decide(logits), test.truth)
+    outcome = Outcome(decisions.decide(logits), test.truth, task.single)
     spans = None
     if task.spans:
         on_validation = SpanReader(task, maker, splits["validation"], decisions.decide(validation_logits))
@@ -201,8 +201,8 @@ def _figures(task: Task, splits: Splits, seeds: list[SeedResult], baselines: dic
     network["languages"] = per_language(outcomes, [example.lang for example in splits["test"]])
     if seeds[0].spans is not None:
         of_seeds = [result.spans for result in seeds if result.spans]
-        values = [spans.token_f1 for spans in of_seeds]
-        network["span_token_f1"] = float(np.mean(values))
+        values = [spans.token_f1 for spans in of_seeds if spans.token_f1 is not None]
+        network["span_token_f1"] = float(np.mean(values)) if values else None
         network["span_token_f1_spread"] = _spread(values)
         for label in task.labels:
             known = [f1 for spans in of_seeds if (f1 := spans.labels[label]) is not None]

@@ -1,9 +1,11 @@
 """What decisions are worth: the figures of the literature, with 95% intervals.
 
-Accuracy is the share of texts whose labels are all right (exact match where there are several). Macro-F1 is the mean over the
-labels that are in the truth or were given (as scikit-learn counts), micro-F1 over all decisions, weighted-F1 by how often a
-label is. Intervals: percentile bootstrap over texts, 1,000 draws; every system is drawn with the same texts, and of several
-seeds the mean is taken within a draw, so that differences can be read too.
+Accuracy is the share of texts whose labels are all right (exact match where there are several). Macro-F1 is the mean that
+scikit-learn's ``f1_score`` takes: with one label a text, over the labels that the test split has or was given; with any number,
+over all labels of the task, and one that is neither there nor given counts as 0. Micro-F1 is over all decisions, weighted-F1 by
+how often a label is. Intervals: percentile bootstrap over texts, 1,000 draws (``draws``), the labels that macro-F1 is a mean
+over being those of the whole split in each; every system is drawn alike, and of several seeds the mean is taken within a draw,
+so that differences can be read too.
 """
 
 from collections.abc import Sequence
@@ -11,26 +13,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+from training.benchmark.draws import Bools, Draws, Floats, draws_of
 
 OVERALL = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
 DRAWS = 1000
-DRAWS_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was decided on a split, and what is true; both [texts, labels]."""
+    """What was decided on a split, and what is true; both [texts, labels]. ``single``: exactly one label a text."""
 
     decided: Bools
     truth: Bools
+    single: bool
 
     def part(self, rows: Bools) -> "Outcome":
         """Of some texts; ``rows`` is [texts]."""
-        return Outcome(self.decided[rows], self.truth[rows])
+        return Outcome(self.decided[rows], self.truth[rows], self.single)
 
     def scores(self, weights: Floats | None = None) -> dict[str, Floats]:
         """``OVERALL``, each [draws].
@@ -40,18 +40,35 @@ class Outcome:
         """
         if weights is None:
             weights = np.ones((1, len(self.truth)))
-        hits = weights @ (self.decided & self.truth)  # [draws, labels]
-        given = weights @ self.decided
-        wanted = weights @ self.truth
+        hits, given, wanted = self._counts(weights)
         f1 = _f1(hits, given, wanted)
-        seen = given + wanted > 0
         exact = weights @ (self.decided == self.truth).all(axis=1)
         return {
             "accuracy": exact / weights.sum(1),
-            "macro_f1": f1.sum(1) / np.maximum(seen.sum(1), 1),
+            "macro_f1": f1[:, self._of_macro_f1].mean(1),
             "micro_f1": _f1(hits.sum(1), given.sum(1), wanted.sum(1)),
             "weighted_f1": (f1 * wanted).sum(1) / np.maximum(wanted.sum(1), 1),
         }
+
+    def drawn_scores(self, draws: Draws) -> dict[str, Floats]:
+        """``OVERALL`` in draws, each [draws]; macro-F1 as ``training.benchmark.draws`` says."""
+        hits, given, wanted = self._counts(draws.within_groups)
+        once = _f1(*self._counts(np.ones((1, len(self.truth)))))
+        # Where texts have several labels, all those of one may be in the groups of rarer ones, and not be drawn.
+        f1 = np.where(wanted > 0, _f1(hits, given, wanted), once)
+        f1 = np.take_along_axis(f1, draws.f1_of, axis=1)
+        return {**self.scores(draws.texts), "macro_f1": f1[:, self._of_macro_f1].mean(1)}
+
+    @property
+    def _of_macro_f1(self) -> Bools:
+        """[labels], those that macro-F1 is the mean over."""
+        seen = self.truth.any(axis=0) | self.decided.any(axis=0)
+        return np.asarray(seen if self.single else np.ones_like(seen))
+
+    def _counts(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
+        """Rightly given, given, and true, each [draws, labels]."""
+        hits, given, wanted = (weights @ of_text for of_text in (self.decided & self.truth, self.decided, self.truth))
+        return hits, given, wanted
 
 
 def _f1(hits: Floats, given: Floats, wanted: Floats) -> Floats:
@@ -93,12 +110,9 @@ def per_language(outcomes: Sequence[Outcome], languages: Sequence[str]) -> dict[
 
 def bootstrap(outcomes: Sequence[Outcome], draws: int = DRAWS, seed: int = 0) -> dict[str, Floats]:
     """``OVERALL`` of the drawn texts, each [draws]; the mean over the outcomes, which are of the same texts (seeds)."""
-    texts = len(outcomes[0].truth)
-    rng = np.random.default_rng(seed)
     drawn: dict[str, list[Floats]] = {name: [] for name in OVERALL}
-    for start in range(0, draws, DRAWS_AT_ONCE):
-        weights = rng.multinomial(texts, np.full(texts, 1 / texts), size=min(DRAWS_AT_ONCE, draws - start)).astype(np.float64)
-        scores = [outcome.scores(weights) for outcome in outcomes]
+    for some in draws_of(outcomes[0].truth, draws, seed):
+        scores = [outcome.drawn_scores(some) for outcome in outcomes]
         for name in OVERALL:
             drawn[name].append(np.mean([of_seed[name] for of_seed in scores], axis=0))
     return {name: np.concatenate(parts) for name, parts in drawn.items()}

@@ -21,7 +21,7 @@ def write_report(folder: Path, facts: dict[str, Any]) -> Path:
     """Write both files; returns the Markdown one."""
     (folder / "report.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
     path = folder / "report.md"
-    page = template("bench.md", percent=percent, points=points, between=between, cell=cell)
+    page = template("bench.md", percent=percent, points=points, between=between, cell=cell, span_f1=span_f1)
     path.write_text(str(page.render(**facts, systems=systems(facts), overall=OVERALL)), encoding="utf-8")
     return path
 
@@ -43,7 +43,7 @@ def console_table(facts: dict[str, Any]) -> Table:
     for name, entry in systems(facts).items():
         cells = [percent(entry, figure) for figure in OVERALL]
         if spans:
-            cells.append(f"{100 * entry['span_token_f1']:.1f}" if "span_token_f1" in entry else "–")
+            cells.append(span_f1(entry))
         table.add_row(escape(name), *cells)
     return table
 
@@ -55,6 +55,13 @@ def percent(entry: dict[str, Any], figure: str) -> str:
     spread, interval = entry.get(f"{figure}_spread"), entry.get(f"{figure}_interval")
     value = f"{100 * entry[figure]:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
     return value if interval is None else f"{value} ({between(interval)})"
+
+
+def span_f1(entry: dict[str, Any]) -> str:
+    """Token-F1 in percent; a dash for a system that gives no words, ``not measured`` where the test split has no span."""
+    if "span_token_f1" not in entry:
+        return "–"
+    return "not measured" if entry["span_token_f1"] is None else f"{100 * entry['span_token_f1']:.1f}"
 
 
 def between(interval: list[float]) -> str:

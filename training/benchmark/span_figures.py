@@ -1,9 +1,12 @@
 """Token-F1 of the words a label looked at against the spans of the data, for data that has spans.
 
 Words, micro-averaged over all pairs of text and label in which the truth has spans or the label was wrongly given: so a
-missed label costs recall and a wrong one precision. A label that is in the truth without a span is left out.
+missed label costs recall and a wrong one precision. A label that is in the truth without a span is left out; so is a text that
+has labels and no span at all, because nobody marked it, and what is right there could not count. A text without labels does
+count: there is nothing to mark in it, and what is given there is wrong.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +20,11 @@ from training.benchmark.records import BenchmarkExample
 from training.benchmark.task import Task
 from training.benchmark.tokens import CHUNK, first_windows
 
+log = logging.getLogger(__name__)
+
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+WITHOUT_SPANS = 0.5
+"""Threshold where the validation split has no span to choose one by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +38,10 @@ class _Pair:
 
 @dataclass(frozen=True)
 class SpanFigures:
-    """Token-F1 over all labels and by label (None where no text has a span of it); what is evidence from ``threshold`` on."""
+    """Token-F1 over all labels and by label (None, not measured, where no text has a span, or one of the label); what is
+    evidence from ``threshold`` on."""
 
-    token_f1: float
+    token_f1: float | None
     labels: dict[str, float | None]
     threshold: float
 
@@ -55,22 +63,26 @@ class SpanReader:
         self._windows = [w for start in chunks for w in first_windows(examples[start : start + CHUNK], maker)[0]]
 
     def best_threshold(self, evidence: Evidence) -> float:
-        """Of ``THRESHOLDS``, the one with the best token-F1; for the validation split."""
+        """Of ``THRESHOLDS``, the one with the best token-F1; for the validation split. ``WITHOUT_SPANS`` where it has no span."""
         pairs = list(self._pairs(evidence, THRESHOLDS))
-        return max(THRESHOLDS, key=lambda threshold: _f1(pairs, threshold) or 0.0)
+        if not any(pair.wanted for pair in pairs):
+            log.warning("Validation has no spans to choose a threshold by: words are evidence from %g on.", WITHOUT_SPANS)
+            return WITHOUT_SPANS
+        return max(THRESHOLDS, key=lambda threshold: _f1(pairs, threshold))
 
     def figures(self, evidence: Evidence, threshold: float) -> SpanFigures:
         """Token-F1 where tokens are evidence from ``threshold`` on."""
         pairs = list(self._pairs(evidence, (threshold,)))
         by_label: dict[str, float | None] = {}
         for column, label in enumerate(self._task.labels):
-            of_label = [pair for pair in pairs if pair.label == column]
-            by_label[label] = _f1(of_label, threshold) if any(pair.wanted for pair in of_label) else None
-        return SpanFigures(_f1(pairs, threshold) or 0.0, by_label, threshold)
+            by_label[label] = _measured([pair for pair in pairs if pair.label == column], threshold)
+        return SpanFigures(_measured(pairs, threshold), by_label, threshold)
 
     def _pairs(self, evidence: Evidence, thresholds: Sequence[float]) -> Iterator[_Pair]:
         for row, values in evidence:
             example, window = self._examples[row], self._windows[row]
+            if example.labels and not example.spans:
+                continue
             words = [match.span() for match in re.finditer(r"\w+", example.text)]
             for column, label in enumerate(self._task.labels):
                 gold = [(span.start, span.end) for span in example.spans if span.label == label]
@@ -86,7 +98,11 @@ def _touched(words: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]])
     return frozenset(i for i, (start, end) in enumerate(words) if any(start < e and end > s for s, e in spans))
 
 
-def _f1(pairs: Sequence[_Pair], threshold: float) -> float | None:
+def _measured(pairs: Sequence[_Pair], threshold: float) -> float | None:
+    return _f1(pairs, threshold) if any(pair.wanted for pair in pairs) else None
+
+
+def _f1(pairs: Sequence[_Pair], threshold: float) -> float:
+    """Of pairs of which at least one wants a word."""
     hits = sum(len(pair.wanted & pair.given[threshold]) for pair in pairs)
-    both = sum(len(pair.wanted) + len(pair.given[threshold]) for pair in pairs)
-    return 2 * hits / both if both else None
+    return 2 * hits / sum(len(pair.wanted) + len(pair.given[threshold]) for pair in pairs)

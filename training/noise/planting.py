@@ -18,14 +18,14 @@ Pair = tuple[int, str]
 def planted(
     examples: Sequence[LabelledExample], taxonomy: Taxonomy, share: float, seed: int
 ) -> tuple[list[LabelledExample], set[Pair]]:
-    """The examples with one wrong label in a share of them, and which these are.
+    """The examples with one wrong label in a share of them, at least one, and which these are.
 
     Every second one, if it has labels, loses one (with its spans), as by a reviewer who overlooks it; the others gain one that
     they have not, as by a reviewer who is misled: one of their hard negatives where there are any, else one drawn as often as
-    it occurs.
+    it occurs. What annotators' shares said of the label is dropped, so that training on shares is taught the wrong label, too.
     """
     rng = Random(seed)
-    chosen = rng.sample(range(len(examples)), k=round(share * len(examples)))
+    chosen = rng.sample(range(len(examples)), k=max(1, round(share * len(examples))))
     changed = list(examples)
     wrong: set[Pair] = set()
     counts = [max(sum(label in example.labels for example in examples), 1) for label in taxonomy.label_ids]
@@ -37,6 +37,7 @@ def planted(
                 update={
                     "labels": [other for other in example.labels if other != label],
                     "spans": [span for span in example.spans if span.label != label],
+                    "shares": _without(example.shares, label),
                 }
             )
         else:
@@ -45,10 +46,15 @@ def planted(
                 update={
                     "labels": [*example.labels, label],
                     "hard_negatives": [other for other in example.hard_negatives if other != label],
+                    "shares": _without(example.shares, label),
                 }
             )
         wrong.add((place, label))
     return changed, wrong
+
+
+def _without(shares: dict[str, float] | None, label: str) -> dict[str, float] | None:
+    return None if shares is None else {other: share for other, share in shares.items() if other != label}
 
 
 def _gained(example: LabelledExample, taxonomy: Taxonomy, counts: list[int], rng: Random) -> str:

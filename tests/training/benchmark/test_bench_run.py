@@ -84,6 +84,19 @@ def test_multi_label_data_with_spans_has_token_f1(multi: BenchmarkResult) -> Non
     assert network["accuracy_spread"] is None
 
 
+def test_token_f1_is_not_measured_where_only_training_has_spans(settings: ModelSettings, tmp_path: Path) -> None:
+    draws, splits = Random(3), ["train"] * 6 + ["validation", "test"]
+    rows = [line(draws, draws.sample(list(SIGNS), draws.randrange(3)), split=splits[i % 8]) for i in range(64)]
+    data = written(tmp_path / "marked.jsonl", [row if row["split"] == "train" else {**row, "spans": []} for row in rows])
+    result = run_benchmark(data, BenchmarkSettings(output=tmp_path, layers=1, epochs=1), settings)
+    assert result.facts["task"]["spans"]
+    assert result.facts["network"]["span_token_f1"] is None
+    assert "| not measured |" in next(row for row in result.report.read_text().splitlines() if row.startswith("| this network"))
+    shown = Console(width=300, file=StringIO())
+    shown.print(console_table(result.facts))
+    assert "not measured" in cast(StringIO, shown.file).getvalue()
+
+
 def test_the_report_says_how_splits_were_made_and_is_a_table(single: BenchmarkResult) -> None:
     report = single.report.read_text(encoding="utf-8")
     assert "There was no test split: 20 texts were cut from training, stratified, seed 13." in report

@@ -11,7 +11,7 @@ from models.losses import FREE
 from models.windows import WindowMaker
 from training.benchmark.records import BenchmarkExample
 from training.benchmark.settings import BenchmarkSettings
-from training.benchmark.span_figures import SpanReader
+from training.benchmark.span_figures import SpanFigures, SpanReader
 from training.benchmark.task import Task
 from training.benchmark.tokens import TokenisedSplit, most_tokens, tokenise, window_maker
 
@@ -107,3 +107,29 @@ def test_a_missed_label_costs_recall_and_a_wrong_one_precision(split: TokenisedS
 def test_the_threshold_with_the_best_token_f1_is_chosen(split: TokenisedSplit, maker: WindowMaker) -> None:
     faint = [(row, values * 0.35 + 0.25) for row, values in evidence(split)]
     assert 0.3 <= SpanReader(TASK, maker, EXAMPLES, split.truth).best_threshold(faint) <= 0.6
+
+
+def test_wrong_labels_in_texts_that_nobody_marked_cost_nothing_and_in_texts_without_labels_they_do(maker: WindowMaker) -> None:
+    examples = [*[EXAMPLES[0]] * 5, *[EXAMPLES[1]] * 45, *[EXAMPLES[2]] * 5]
+    split = tokenise(examples, TASK, maker, "test")
+    everywhere = [(row, np.full((length, 2), 0.1, dtype=np.float32)) for row, length in enumerate(split.lengths)]
+    for _, values in everywhere:
+        values[1] = 0.9  # the first word
+    perfect = split.batch(range(5), evidence=True)["evidence_targets"].clamp(min=0).numpy()
+    seen = [(row, perfect[row, : split.lengths[row]]) for row in range(5)] + everywhere[5:]
+    decided = split.truth.copy()
+    decided[5:50, 1] = True  # "cold" is wrong, and nobody marked "clean", which is right
+    assert SpanReader(TASK, maker, examples, decided).figures(seen, 0.5).token_f1 == 1.0
+    decided[50:, 1] = True
+    assert SpanReader(TASK, maker, examples, decided).figures(seen, 0.5).token_f1 == pytest.approx(2 * 20 / (20 + 25))
+
+
+def test_without_spans_token_f1_is_not_measured_and_the_threshold_is_one_half(
+    split: TokenisedSplit, maker: WindowMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    unmarked = [EXAMPLES[0].model_copy(update={"spans": []}), *EXAMPLES[1:]]
+    everything = np.ones((3, 2), dtype=bool)
+    reader = SpanReader(TASK, maker, unmarked, everything)
+    assert reader.figures(evidence(split), 0.5) == SpanFigures(None, {"clean": None, "cold": None}, 0.5)
+    assert reader.best_threshold(evidence(split)) == 0.5
+    assert "Validation has no spans to choose a threshold by: words are evidence from 0.5 on" in caplog.text

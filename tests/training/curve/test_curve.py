@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
+from transformers import TrainerCallback
 
 from labeling.corpus_files import corpus_paths, read_corpus
 from models.example import LabelledExample, read_examples, write_examples
@@ -17,10 +19,11 @@ from training.cli import main
 from training.curve.gain import _average_precision, gains
 from training.curve.measure import growing_part, measure_curve
 from training.curve.power_law import fit_power_laws
-from training.curve.ways import full_way
+from training.curve.ways import full_way, settings_of_share
 from training.errors import TrainingError
 from training.out_of_fold import scenario_folds, scenario_groups
 from training.settings import TrainingSettings
+from training.trainer import fine_tune
 
 TAXONOMY = packaged_taxonomy()
 SIZES = np.array([100.0, 200, 400, 800, 1600])
@@ -158,3 +161,38 @@ def test_the_full_way_fine_tunes_and_leaves_no_checkpoint(model_settings: ModelS
     logits = full_way(some, TAXONOMY, settings)(list(range(40)), [40, 41], 3)
     assert logits.shape == (2, len(TAXONOMY.label_ids))
     assert not list((tmp_path / "runs").iterdir())
+
+
+class Steps(TrainerCallback):
+    """Counts them."""
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.taken.append(state.global_step)
+
+
+def test_in_the_full_way_a_small_share_gets_a_third_of_the_steps_of_all_texts(
+    model_settings: ModelSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIGNAAL_CACHE_DIR", str(model_settings.cache_dir))
+    some = list(read_examples(write_small_data(tmp_path / "data.jsonl", texts=44, held_out=2)))
+    some = [example.model_copy(update={"scenario": ""}) for example in some]
+    steps = Steps()
+    monkeypatch.setattr("training.curve.ways.fine_tune", lambda *given, **named: fine_tune(*given, callbacks=[steps], **named))
+    settings = TrainingSettings(output=tmp_path / "runs", layers=2, epochs=1, batch_size=4, patience=1)
+    train = full_way(some, TAXONOMY, settings)
+    for learnt in (44, 22, 5):
+        train(list(range(learnt)), [44, 45, 46, 47], 3)
+    # A tenth chooses the best epoch: 39, 19 and 4 texts are learnt from, which makes 10, 5 and, of its own, 1 step.
+    assert steps.taken == [10, 5, 4]
+
+
+def test_steps_that_are_given_or_enough_stay_and_patience_grows_with_the_epochs() -> None:
+    settings = TrainingSettings(epochs=5, batch_size=8, patience=4)
+    assert settings_of_share(settings, 800, 800) == settings_of_share(settings, 300, 800) == settings
+    tenth = settings_of_share(settings, 80, 800)
+    assert (tenth.max_steps, tenth.patience) == (167, 14)
+    given = settings.model_copy(update={"max_steps": 20})
+    assert settings_of_share(given, 80, 800) == given

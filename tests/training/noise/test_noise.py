@@ -14,7 +14,7 @@ from models.example import LabelledExample, Span, write_examples
 from models.settings import ModelSettings
 from models.taxonomy import packaged_taxonomy
 from training.cli import main
-from training.dataset import label_matrix
+from training.dataset import label_matrix, rows_of
 from training.errors import TrainingError
 from training.frozen import FrozenEncoder, TokenStates, fit_heads, head_logits, mean_states, token_states
 from training.labelled_file import read_labelled
@@ -95,6 +95,27 @@ def test_planting_changes_one_label_in_a_share_of_the_texts_and_keeps_the_exampl
         assert after.text == text
     lost = sum(label not in changed[place].labels for place, label in wrong)
     assert 5 < lost < 21
+
+
+def test_training_on_shares_is_taught_what_was_planted(encoder: FrozenEncoder) -> None:
+    everyone = {"debt_or_fees": 1.0, "restricted_freedom": 0.33}
+    examples = [
+        e.model_copy(update={"shares": everyone if e.labels else {"debt_or_fees": 0.33, "coercion_grooming": 0.33}})
+        for e in many(40)
+    ]
+    changed, wrong = planted(examples, TAXONOMY, 0.5, seed=3)
+    for place, label in wrong:
+        (row,) = rows_of([changed[place]], TAXONOMY, encoder.maker)
+        assert row["labels"][TAXONOMY.label_ids.index(label)] == float(label in changed[place].labels)
+    assert {"debt_or_fees"} < {label for _, label in wrong}
+    assert all(LabelledExample.model_validate(e.model_dump()) == e for e in changed)
+
+
+def test_at_least_one_label_is_planted_so_that_there_is_something_to_find() -> None:
+    examples = many()
+    changed, wrong = planted(examples, TAXONOMY, 0.001, seed=3)
+    assert len(wrong) == 1
+    assert found(find_doubts(changed, sure(examples), TAXONOMY).doubts, wrong, changed, 17).found_in_top["1x"] == 1.0
 
 
 def test_the_measure_counts_planted_errors_by_place_in_the_list() -> None:
@@ -198,7 +219,7 @@ def test_the_command_writes_a_queue_and_a_page_without_texts_unless_asked(
     assert first.text.split("\n")[0][:30].split("&")[0] in (tmp_path / "b" / "noise.html").read_text(encoding="utf-8")
 
 
-def test_an_unknown_label_or_a_double_id_is_named(tmp_path: Path) -> None:
+def test_an_unknown_label_or_document_type_or_a_double_id_is_named(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     write_examples([labelled(1), labelled(1)], path)
     with pytest.raises(TrainingError, match="en-0001 is used twice"):
@@ -206,3 +227,10 @@ def test_an_unknown_label_or_a_double_id_is_named(tmp_path: Path) -> None:
     write_examples([labelled(1, "no_such_label")], path)
     with pytest.raises(TrainingError, match="lacks: no_such_label"):
         read_labelled(path, TAXONOMY)
+    for retired, message in (
+        ({"document_type": "leaflet"}, "example en-0002 has the unknown document type 'leaflet'"),
+        ({"shares": {"no_such_label": 0.3}}, "example en-0002 has labels that taxonomy .* lacks: no_such_label"),
+    ):
+        write_examples([labelled(1), labelled(2).model_copy(update=retired)], path)
+        with pytest.raises(TrainingError, match=message):
+            read_labelled(path, TAXONOMY)
