@@ -94,11 +94,11 @@ def load_sources(sources: Sequence[DataSource], taxonomy: Taxonomy, *, seed: int
     return TrainingData(splits, digest_of(files), _description(files), files, tuple(draws))
 
 
-def check_test_languages(data: TrainingData) -> None:
-    """What a run's data must have more than those of an evaluation: its figures are over the languages that training sees.
+def check_test_split(data: TrainingData, taxonomy: Taxonomy) -> None:
+    """Before hours of training: figures can be taken afterwards, over the languages that training sees.
 
     Raises:
-        TrainingError: no test text is in one.
+        TrainingError: no test text is in one, or none of these has an indicator.
     """
     tested = {example.lang for example in data.splits["test"]}
     if not tested & data.languages:
@@ -107,6 +107,17 @@ def check_test_languages(data: TrainingData) -> None:
             f"{', '.join(str(file.path) for file in data.files)}: no test text is in a language that training sees: the split "
             f"'test' has {of_test}, 'train' has {of_training}. Correct the examples' lang, or add test texts."
         )
+    check_indicators([example for example in data.splits["test"] if example.lang in data.languages], taxonomy)
+
+
+def check_indicators(test: Sequence[LabelledExample], taxonomy: Taxonomy) -> None:
+    """There is something to be found in the texts that figures are taken of.
+
+    Raises:
+        TrainingError: none has an indicator.
+    """
+    if not any(label in taxonomy.indicator_ids for example in test for label in example.labels):
+        raise TrainingError(f"None of the {len(test)} test texts that count has an indicator: F1 cannot be measured. Add some.")
 
 
 def _check(example: LabelledExample, where: str, taxonomy: Taxonomy) -> None:

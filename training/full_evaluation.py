@@ -12,7 +12,7 @@ from models.scores import ModelIdentity
 from models.settings import ModelSettings
 from training.baselines import baseline_figures
 from training.checks.indicator_check import indicator_check
-from training.data import TrainingData, load_data
+from training.data import TrainingData, check_indicators, load_data
 from training.evaluation import Predictions, figures, predict
 from training.faithfulness import faithfulness
 from training.plots import draw_all
@@ -54,10 +54,15 @@ def evaluate_scorer(scorer: Scorer, data: TrainingData, trained: frozenset[str] 
         scorer: the model's.
         data: the splits.
         trained: languages that its training saw; those of the training split when None.
+
+    Raises:
+        TrainingError: no test text has an indicator.
     """
     test = data.splits["test"]
-    raw = score_with_progress(scorer.runner, test, "test")
     known = data.languages if trained is None else trained
+    known_test = [example for example in test if example.lang in known] or test
+    check_indicators(known_test, scorer.taxonomy)
+    raw = score_with_progress(scorer.runner, test, "test")
     log.info("Evaluating behaviour: robustness, evidence, IndicatorCheck.")
     results = {
         **figures(scorer, test, raw, trained_languages=known),
@@ -65,7 +70,6 @@ def evaluate_scorer(scorer: Scorer, data: TrainingData, trained: frozenset[str] 
         "faithfulness": faithfulness(scorer, test),
         "indicator_check": indicator_check(scorer),
     }
-    known_test = [example for example in test if example.lang in known] or test
     baselines = baseline_figures({**data.splits, "test": known_test}, scorer.taxonomy)
     return Evaluation(results, baselines, predict(scorer, test, raw))
 

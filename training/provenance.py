@@ -3,7 +3,7 @@ bundle without training (``signaal-train recalibrate``), and told by the model c
 
 Its keys are the settings that decided the weights, the data by digest instead of by place, and::
 
-    languages     that training saw
+    languages     that training saw, or one before it
     started_from  the bundle whose weights training started from, if any
     ancestors     if there is one: the data that its training saw, and those before it, each set once; null for what is not known
     recalibrated  the bundle whose weights these are as they were, if any; all the rest is said of that one
@@ -55,7 +55,7 @@ def how_of_run(settings: TrainingSettings, data: TrainingData, ancestor: Bundle 
     return {
         **settings.model_dump(mode="json", exclude={"output", "start_from", "seeds"} | settings.unused),
         "data": [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files],
-        LANGUAGES: sorted(data.languages),
+        LANGUAGES: sorted(data.languages | (languages_of(ancestor) or frozenset() if ancestor else frozenset())),
         **begun,
     }
 
@@ -150,7 +150,7 @@ def _digest(data: DataSet | None) -> str | None:
 
 
 def trained_languages(how: How) -> frozenset[str] | None:
-    """The languages that training saw; None where the bundle does not say."""
+    """The languages that training saw, or one before it; None where the bundle does not say."""
     each = how.get(DIFFERS, {}).get(LANGUAGES, [how.get(LANGUAGES)])
     return None if None in each else frozenset(language for languages in each for language in languages)
 

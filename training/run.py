@@ -41,7 +41,7 @@ from models.weights import load_weights
 from training.averaging import write_mean
 from training.card import model_card
 from training.checkpoints import RunFolder
-from training.data import TrainingData, check_test_languages, load_sources
+from training.data import TrainingData, check_test_split, load_sources
 from training.dataset import document_type_indices, label_matrix
 from training.distillation.distil import BesideTeacher, hold_against_teacher
 from training.errors import TrainingError
@@ -115,7 +115,7 @@ def run(
     taxonomy = packaged_taxonomy()
     data = load_sources(settings.data, taxonomy, seed=settings.seed)
     if resume is None:  # what has been trained already shall come to its end
-        check_test_languages(data)
+        check_test_split(data, taxonomy)
     if not is_first_process():
         fit(None, from_first(""), data, taxonomy, settings, model_settings)
         return None

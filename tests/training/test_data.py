@@ -4,7 +4,7 @@ import pytest
 
 from models.example import LabelledExample, write_examples
 from models.taxonomy import packaged_taxonomy
-from training.data import check_test_languages, load_data, load_sources
+from training.data import check_test_split, load_data, load_sources
 from training.errors import TrainingError
 from training.settings import DataSource
 
@@ -49,16 +49,22 @@ def test_the_digest_follows_the_content_and_the_description_stands_beside(tmp_pa
     assert something == "Written by hand."
 
 
-def test_a_run_wants_a_test_text_in_a_language_that_training_sees(tmp_path: Path) -> None:
-    def checked(*tested: str) -> None:
+def test_a_run_wants_a_test_text_with_an_indicator_in_a_language_that_training_sees(tmp_path: Path) -> None:
+    def checked(*tested: str, labels: list[str] = ["debt_or_fees"]) -> None:  # noqa: B006
         of_split = {"train": ("nl", ""), "validation": ("it",), "test": tested}
-        examples = [example(text=f"{s} {lang}", split=s, lang=lang) for s, languages in of_split.items() for lang in languages]
+        examples = [
+            example(text=f"{s} {lang}", split=s, lang=lang, labels=labels)
+            for s, languages in of_split.items()
+            for lang in languages
+        ]
         write_examples(examples, tmp_path / "d.jsonl")
-        check_test_languages(load_data(tmp_path / "d.jsonl", TAXONOMY))
+        check_test_split(load_data(tmp_path / "d.jsonl", TAXONOMY), TAXONOMY)
 
     checked("it", "nl")
     with pytest.raises(TrainingError, match=r"d\.jsonl: no test text .* the split 'test' has 'NL', 'it', 'train' has '', 'nl'\."):
         checked("it", "NL")
+    with pytest.raises(TrainingError, match="None of the 1 test texts that count has an indicator"):
+        checked("it", "nl", labels=["verifiable_operator"])
 
 
 def write(path: Path, split: str, scenarios: int, texts_each: int = 2) -> Path:

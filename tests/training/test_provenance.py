@@ -9,7 +9,7 @@ from tests.conftest import SmallRun
 from tests.training.small_data import write_small_data
 from training.data import load_data
 from training.fitting import fit
-from training.provenance import ANCESTORS, DIFFERS, STARTED_FROM, How, Unseen, read_how, unseen
+from training.provenance import ANCESTORS, DIFFERS, STARTED_FROM, How, Unseen, read_how, trained_languages, unseen
 from training.settings import TrainingSettings
 
 HERE = [{"file": "here.jsonl", "sha256": "aaaa", "share": 1.0}]
@@ -33,6 +33,7 @@ def test_a_bundle_says_what_the_bundle_that_it_started_from_saw(small_run: Small
     assert how[STARTED_FROM] == str(begun_with.identity)
     assert how[ANCESTORS] == [read_how(begun_with.folder)["data"]]
     assert unseen(how, data.digest) == Unseen.BY_THIS
+    assert data.languages < trained_languages(read_how(begun_with.folder)) == trained_languages(how)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def planted(
     counts = [max(sum(label in example.labels for example in examples), 1) for label in taxonomy.label_ids]
     for number, place in enumerate(chosen):
         example = examples[place]
-        if example.labels and number % 2:
+        if example.labels and (number % 2 or len(example.labels) == len(taxonomy.label_ids)):
             label = rng.choice(example.labels)
             changed[place] = example.model_copy(
                 update={
@@ -60,10 +60,9 @@ def _without(shares: dict[str, float] | None, label: str) -> dict[str, float] | 
 def _gained(example: LabelledExample, taxonomy: Taxonomy, counts: list[int], rng: Random) -> str:
     if example.hard_negatives:
         return rng.choice(example.hard_negatives)
-    while True:
-        (label,) = rng.choices(taxonomy.label_ids, counts)
-        if label not in example.labels:
-            return label
+    others = [(label, count) for label, count in zip(taxonomy.label_ids, counts, strict=True) if label not in example.labels]
+    (label,) = rng.choices([label for label, _ in others], [count for _, count in others])
+    return label
 
 
 @dataclass(frozen=True)

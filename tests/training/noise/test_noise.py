@@ -118,6 +118,13 @@ def test_at_least_one_label_is_planted_so_that_there_is_something_to_find() -> N
     assert found(find_doubts(changed, sure(examples), TAXONOMY).doubts, wrong, changed, 17).found_in_top["1x"] == 1.0
 
 
+def test_a_text_with_every_label_loses_one() -> None:
+    full = [labelled(number, *TAXONOMY.label_ids) for number in range(3)]
+    changed, wrong = planted(full, TAXONOMY, 1.0, seed=1)
+    assert sorted(place for place, _ in wrong) == [0, 1, 2]
+    assert [len(example.labels) for example in changed] == [len(TAXONOMY.label_ids) - 1] * 3
+
+
 def test_the_measure_counts_planted_errors_by_place_in_the_list() -> None:
     examples = many()
     changed, wrong = planted(examples, TAXONOMY, 0.1, seed=5)
