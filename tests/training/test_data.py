@@ -50,13 +50,10 @@ def test_the_digest_follows_the_content_and_the_description_stands_beside(tmp_pa
 
 
 def test_a_run_wants_a_test_text_with_an_indicator_in_a_language_that_training_sees(tmp_path: Path) -> None:
-    def checked(*tested: str, labels: list[str] = ["debt_or_fees"]) -> None:  # noqa: B006
+    def checked(*tested: str, label: str = "debt_or_fees") -> None:
         of_split = {"train": ("nl", ""), "validation": ("it",), "test": tested}
-        examples = [
-            example(text=f"{s} {lang}", split=s, lang=lang, labels=labels)
-            for s, languages in of_split.items()
-            for lang in languages
-        ]
+        places = [(split, lang) for split, languages in of_split.items() for lang in languages]
+        examples = [example(text=f"{split} {lang}", split=split, lang=lang, labels=[label]) for split, lang in places]
         write_examples(examples, tmp_path / "d.jsonl")
         check_test_split(load_data(tmp_path / "d.jsonl", TAXONOMY), TAXONOMY)
 
@@ -64,7 +61,7 @@ def test_a_run_wants_a_test_text_with_an_indicator_in_a_language_that_training_s
     with pytest.raises(TrainingError, match=r"d\.jsonl: no test text .* the split 'test' has 'NL', 'it', 'train' has '', 'nl'\."):
         checked("it", "NL")
     with pytest.raises(TrainingError, match="None of the 1 test texts that count has an indicator"):
-        checked("it", "nl", labels=["verifiable_operator"])
+        checked("it", "nl", label="states_limits")
 
 
 def write(path: Path, split: str, scenarios: int, texts_each: int = 2) -> Path:

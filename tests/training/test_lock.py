@@ -106,7 +106,7 @@ def test_a_run_that_lives_elsewhere_does_not_go_on_here(
 ) -> None:
     store = model_settings.model_copy(update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
     kept = RunFolder(settings.output, RUN)
-    kept.begin(settings, RUN, "digest", store.mlflow_tracking_uri)
+    kept.begin(settings, RUN, "digest", store)
     half_made = settings.output / f"bundle-{RUN}"
     half_made.mkdir()
     again, run_id = interrupted(RUN, settings.output)
@@ -121,7 +121,7 @@ def test_a_run_that_lives_elsewhere_does_not_go_on_here(
 
 def test_a_run_that_another_process_has_just_finished_does_not_go_on(settings: TrainingSettings) -> None:
     kept = RunFolder(settings.output, RUN)
-    kept.begin(settings, RUN, "digest", "")
+    kept.begin(settings, RUN, "digest", ModelSettings())
     with kept.alone():
         kept.remove()
     assert not kept.path.exists()
