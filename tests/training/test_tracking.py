@@ -12,6 +12,7 @@ ODD = ["nl+en", "", "nl/en", "/", "..", ".", "日本語", "nl "]
 
 def test_mlflow_takes_figures_of_languages_with_odd_codes(tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_experiment("names")
     with mlflow.start_run() as run:
         log_figures({"languages": {code: {"macro_f1": 0.5} for code in ODD}}, {})
     metrics = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(run.info.run_id).data.metrics
