@@ -45,6 +45,8 @@ def console_table(facts: dict[str, Any]) -> Table:
         if spans:
             cells.append(span_f1(entry))
         table.add_row(escape(name), *cells)
+    for column in table.columns:
+        column.overflow = "fold"  # in a narrow log an interval is broken, not cut off
     return table
 
 
