@@ -15,7 +15,7 @@ all annotators together (1 of 2 saw it, and so does the adjudicator: 0.75), as a
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,6 +36,12 @@ class Span(BaseModel):
     end: int
     label: str
 
+    def misfit(self, text: str, labels: Collection[str]) -> str | None:
+        """Why it cannot be a span of an example with this text and these labels; None when it can. Holds nothing of the text."""
+        if not self.start < self.end <= len(text):
+            return f"span {self.start}–{self.end} does not fit a text of {len(text)} characters"
+        return None if self.label in labels else f"a span has the label {self.label!r}, the example has not"
+
 
 class LabelledExample(BaseModel):
     """One text with what was found in it."""
@@ -55,10 +61,8 @@ class LabelledExample(BaseModel):
     @model_validator(mode="after")
     def _spans_fit(self) -> "LabelledExample":
         for span in self.spans:
-            if not span.start < span.end <= len(self.text):
-                raise ValueError(f"span {span.start}–{span.end} does not fit a text of {len(self.text)} characters")
-            if span.label not in self.labels:
-                raise ValueError(f"a span has the label {span.label!r}, the example has not")
+            if misfit := span.misfit(self.text, self.labels):
+                raise ValueError(misfit)
         both = set(self.labels) & set(self.hard_negatives)
         if both:
             raise ValueError(f"{', '.join(sorted(both))} is a label and a hard negative at once")
@@ -82,9 +86,14 @@ def read_examples(path: Path) -> Iterator[LabelledExample]:
             try:
                 yield LabelledExample.model_validate_json(line)
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"])
-                raise ExampleError(f"{path}:{number}: {where + ': ' if where else ''}{first['msg']}") from error
+                raise ExampleError(f"{path}:{number}: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError, *within: str) -> str:
+    """The first thing that is wrong, after its place (below ``within``): ``spans.start: Field required``."""
+    first = error.errors()[0]
+    where = ".".join([*within, *map(str, first["loc"])])
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def _numbered(lines: Iterable[str], path: Path) -> Iterator[tuple[int, str]]:

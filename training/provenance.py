@@ -49,13 +49,15 @@ class Unseen(StrEnum):
 def how_of_run(settings: TrainingSettings, data: TrainingData, ancestor: Bundle | None) -> How:
     """Of weights that were trained, from those of the ancestor on if there is one."""
     begun: How = {}
+    before: frozenset[str] = frozenset()
     if ancestor:
+        before = languages_of(ancestor) or before
         taught = ", made narrower, which also taught it" if settings.method == "distil" else ""
         begun = {STARTED_FROM: f"{ancestor.identity}{taught}", ANCESTORS: _seen(_told(ancestor))}
     return {
         **settings.model_dump(mode="json", exclude={"output", "start_from", "seeds"} | settings.unused),
         "data": [{"file": file.path.name, "sha256": file.sha256, "share": file.share} for file in data.files],
-        LANGUAGES: sorted(data.languages | (languages_of(ancestor) or frozenset() if ancestor else frozenset())),
+        LANGUAGES: sorted(data.languages | before),
         **begun,
     }
 

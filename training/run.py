@@ -163,7 +163,7 @@ def recalibrate(bundles: Sequence[Bundle], settings: TrainingSettings, model_set
         log_data(data, context="calibration")
         folder = _fresh_folder(settings.output, active.info.run_id)
         write_mean(bundles, folder)
-        return finish(
+        made = evaluated(
             folder,
             first.manifest.base,
             data,
@@ -173,31 +173,13 @@ def recalibrate(bundles: Sequence[Bundle], settings: TrainingSettings, model_set
             run_id=active.info.run_id,
             bundle_format=first.manifest.format,
         )
+        return registered(made, settings, model_settings)
 
 
 def _fresh_folder(output: Path, run_id: str) -> Path:
     folder = output / f"bundle-{run_id[:8]}"
     shutil.rmtree(folder, ignore_errors=True)
     return folder
-
-
-def finish(
-    folder: Path,
-    base: BaseReference,
-    data: TrainingData,
-    taxonomy: Taxonomy,
-    settings: TrainingSettings,
-    model_settings: ModelSettings,
-    *,
-    run_id: str,
-    bundle_format: int = FORMAT,
-) -> RunResult:
-    """From saved weights to a sealed, evaluated and registered bundle; an MLflow run is active."""
-    return registered(
-        evaluated(folder, base, data, taxonomy, settings, model_settings, run_id=run_id, bundle_format=bundle_format),
-        settings,
-        model_settings,
-    )
 
 
 def registered(what: Evaluated, settings: TrainingSettings, model_settings: ModelSettings) -> RunResult:

@@ -25,7 +25,7 @@ from training.benchmark.fine_tuning import Trained, evidence_of, fine_tune, logi
 from training.benchmark.network_folder import save_network
 from training.benchmark.predictions import write_predictions
 from training.benchmark.published import read_published
-from training.benchmark.records import BadLine, first_lines, read_records, refuse_what_would_not_compare
+from training.benchmark.records import first_lines, read_records, refuse_what_would_not_compare
 from training.benchmark.report import write_report
 from training.benchmark.settings import BenchmarkSettings
 from training.benchmark.span_figures import SpanFigures, SpanReader
@@ -110,8 +110,9 @@ def run_benchmark(
     }
     if published is not None:
         facts["published"] = published.model_dump(exclude_none=True)
-    fitted = baseline.texts_to_fit(made.splits["train"])
-    if settings.baseline and len(fitted) < len(made.splits["train"]):
+    train = made.splits["train"]
+    fitted = baseline.texts_to_fit(train) if settings.baseline else train
+    if len(fitted) < len(train):
         facts["data"]["notes"].append(
             f"TF-IDF was fitted to {len(fitted)} training texts, drawn from all: more take too much memory."
         )
@@ -140,11 +141,11 @@ def _in_words(facts: dict[str, Any]) -> str:
     kind = "exactly one label a text" if facts["task"]["single"] else "any number of labels a text"
     spans = ", with spans" if facts["task"]["spans"] else ""
     said = [f"{texts} texts; {len(facts['task']['labels'])} labels, {kind}{spans}.", *facts["data"]["notes"]]
-    bad, bad_spans = [BadLine(**line) for line in facts["data"]["bad_lines"]], facts["data"]["bad_spans"]
+    bad, bad_spans = facts["data"]["bad_lines"], facts["data"]["bad_spans"]
     if bad:
-        said.append(f"{len(bad)} lines are not used ({first_lines(bad)}).")
+        said.append(f"{len(bad)} lines are not used ({first_lines(line['number'] for line in bad)}).")
     if bad_spans["spans"]:
-        first = first_lines([BadLine(**line) for line in bad_spans["first"]])
+        first = first_lines(line["number"] for line in bad_spans["first"])
         said.append(f"{bad_spans['spans']} spans in {bad_spans['lines']} lines are not used (lines {first}).")
     return " ".join(said)
 

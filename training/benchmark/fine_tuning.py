@@ -9,8 +9,6 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
 from transformers import set_seed
 
@@ -21,6 +19,7 @@ from training.benchmark.settings import BenchmarkSettings
 from training.benchmark.task import Task
 from training.benchmark.tokens import TokenisedSplit
 from training.loop import Best, Loop, Pace, device, precision
+from training.progress import with_progress
 
 log = logging.getLogger(__name__)
 
@@ -136,12 +135,13 @@ def texts_at_once(tokens: int, labels: int) -> int:
 def _read(model: SignaalModel, split: TokenisedSplit) -> Iterator[tuple[list[int], NDArray[np.float32], Tensor]]:
     model.eval()
     order = np.argsort(-split.lengths, kind="stable").tolist()
-    with Progress(console=Console(stderr=True), transient=True) as progress, torch.inference_mode(), precision():
-        bar = progress.add_task("Reading", total=len(order))
-        while order:
-            size = texts_at_once(int(split.lengths[order[0]]), split.truth.shape[1])
-            rows, order = order[:size], order[size:]
+    batches: list[list[int]] = []
+    while order:
+        size = texts_at_once(int(split.lengths[order[0]]), split.truth.shape[1])
+        batches.append(order[:size])
+        order = order[size:]
+    with torch.inference_mode(), precision():
+        for rows in with_progress(batches, "Reading"):
             batch = split.batch(rows)
             out = model(batch["input_ids"].to(device()), batch["attention_mask"].to(device()))
             yield rows, out.logits.float().cpu().numpy(), cast(Tensor, out.evidence).float()
-            progress.advance(bar, len(rows))

@@ -6,7 +6,7 @@ says so before anything is trained.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from rich.console import Console
 from rich.progress import Progress
 
-from models.example import SPLITS, LabelledExample
+from models.example import SPLITS, LabelledExample, first_problem
 from training.benchmark.spellings import known_fields, usable_spans
 from training.errors import TrainingError
 
@@ -129,10 +129,10 @@ def refuse_what_would_not_compare(records: Records, path: Path) -> None:
         raise _too_many(f"{len(records.bad)} of the {lines} lines", records.bad, path)
 
 
-def first_lines(bad_lines: Sequence[BadLine]) -> str:
-    """``3, 17, 20, …``: the numbers of the first ten."""
-    numbers = list(dict.fromkeys(bad.number for bad in bad_lines))
-    return ", ".join([*map(str, numbers[:10]), *(["…"] if len(numbers) > 10 else [])])
+def first_lines(numbers: Iterable[int]) -> str:
+    """``3, 17, 20, …``: the first ten, each once."""
+    lines = list(dict.fromkeys(numbers))
+    return ", ".join([*map(str, lines[:10]), *(["…"] if len(lines) > 10 else [])])
 
 
 def _too_many(what: str, bad_lines: list[BadLine], path: Path) -> TrainingError:
@@ -157,9 +157,7 @@ def _example(raw: dict[str, Any]) -> BenchmarkExample:
     try:
         example = BenchmarkExample.model_validate({**raw, "spans": None})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _UnusableError(f"{where + ': ' if where else ''}{first['msg']}") from error
+        raise _UnusableError(first_problem(error)) from error
     if not example.text.strip():
         raise _UnusableError("text: there is nothing but space in it")
     return example

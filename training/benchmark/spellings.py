@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.example import Span
+from models.example import Span, first_problem
 
 FIELDS = ("id", "text", "labels", "lang", "spans", "split")
 SPLIT_NAMES = {
@@ -63,13 +63,10 @@ def usable_spans(given: Any, text: str, labels: list[str]) -> tuple[list[Span], 
         try:
             span = Span.model_validate({**item, "label": as_text(item.get("label"))} if isinstance(item, dict) else item)
         except ValidationError as error:
-            first = error.errors()[0]
-            reasons.append(": ".join([".".join(["spans", *map(str, first["loc"])]), first["msg"]]))
+            reasons.append(first_problem(error, "spans"))
             continue
-        if not span.start < span.end <= len(text):
-            reasons.append(f"span {span.start}–{span.end} does not fit a text of {len(text)} characters")
-        elif span.label not in labels:
-            reasons.append(f"a span has the label {span.label!r}, the line has not")
+        if misfit := span.misfit(text, labels):
+            reasons.append(misfit)
         else:
             usable.append(span)
     return usable, reasons

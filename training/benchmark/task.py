@@ -72,7 +72,7 @@ def without_odd_lines(examples: Sequence[BenchmarkExample], wanted: Wanted) -> t
         log.warning(
             "Taken as single-label data: all but %d of %d lines have exactly one label. These are not used: %s. With --multi "
             "they are, and every text gets any number of labels.",
-            *(len(bad), len(examples), first_lines(bad)),
+            *(len(bad), len(examples), first_lines(one.number for one in bad)),
         )
     return kept, bad
 
